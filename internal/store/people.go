@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Subject is everything the register knows about one person at one instant
+// that a decision needs.
+type Subject struct {
+	Kind, Department, Status string
+	StaffToken               []byte
+	Duties                   []DutyFact
+	TrainedUntil             *time.Time // nil: never trained
+	Undertaken               bool       // the version in force is signed
+	RevealsThisHour          int
+	RevealsPerHour           int
+	Grants                   []GrantFact
+	BreakGlass               []BreakGlassFact
+	ReviewOverdue            bool // an own break-glass that was not reviewed in time
+}
+
+// DutyFact is a confirmed appointment in force.
+type DutyFact struct {
+	Role       string `json:"role"`
+	Level      uint8  `json:"level"`
+	Department string `json:"department"`
+}
+
+// GrantFact is an issued access grant in force.
+type GrantFact struct {
+	ID        string    `json:"id"`
+	Complaint string    `json:"complaint"`
+	Purpose   string    `json:"purpose"`
+	Groups    []string  `json:"groups"`
+	From      time.Time `json:"from"`
+	Until     time.Time `json:"until"`
+}
+
+// BreakGlassFact is an open emergency access.
+type BreakGlassFact struct {
+	ID        string    `json:"id"`
+	Complaint string    `json:"complaint"`
+	From      time.Time `json:"from"`
+	Until     time.Time `json:"until"`
+}
+
+// reviewWithin is how long a closed break-glass may wait for its review before
+// it narrows the requester's own decisions. Clock G-BREAK: 24 hours.
+const reviewWithin = "24 hours"
+
+const selectSubject = `select p.kind, p.department, p.status, p.staff_bidx,
+	(select coalesce(jsonb_agg(jsonb_build_object('role', d.role, 'level', d.level, 'department', d.department)), '[]')
+		from people.duty d where d.institution = $1 and d.person = $2 and d.confirmed_by is not null
+		and d.ended_at is null and d.valid_from <= $3 and d.valid_until > $3),
+	(select max(t.valid_until) from people.training t where t.institution = $1 and t.person = $2 and t.course = 'confidentiality'),
+	exists (select from people.undertaking u join people.requirement r on r.institution = u.institution
+		and r.name = 'undertaking_version' and r.value = u.version where u.institution = $1 and u.person = $2),
+	coalesce((select b.reveals from people.budget b where b.institution = $1 and b.person = $2 and b.hour = date_trunc('hour', $3::timestamptz)), 0),
+	coalesce((select r.value::int from people.requirement r where r.institution = $1 and r.name = 'reveals_per_hour'), 0),
+	(select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'complaint', g.complaint, 'purpose', g.purpose, 'groups', g.groups,
+		'from', g.valid_from, 'until', g.valid_until)), '[]')
+		from people.access_grant g where g.institution = $1 and g.requester = $2 and g.state = 'issued' and g.valid_until > $3),
+	(select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'complaint', g.complaint, 'from', g.opened_at, 'until', g.valid_until)), '[]')
+		from people.break_glass g where g.institution = $1 and g.person = $2 and g.closed_at is null and g.valid_until > $3),
+	exists (select from people.break_glass g where g.institution = $1 and g.person = $2 and g.reviewed_at is null
+		and coalesce(g.closed_at, g.valid_until) < $3::timestamptz - interval '` + reviewWithin + `')
+	from people.person p where p.institution = $1 and p.id = $2`
+
+func queueSubject(batch *pgx.Batch, institution, person string, at time.Time, into **Subject) {
+	batch.Queue(selectSubject, institution, person, at).QueryRow(func(row pgx.Row) error {
+		s := &Subject{}
+		err := row.Scan(&s.Kind, &s.Department, &s.Status, &s.StaffToken, &s.Duties, &s.TrainedUntil, &s.Undertaken,
+			&s.RevealsThisHour, &s.RevealsPerHour, &s.Grants, &s.BreakGlass, &s.ReviewOverdue)
+		if err == nil {
+			*into = s
+		}
+		return ignoreMissing(err)
+	})
+}
+
+// Subject reads the facts of one person; nil if the register does not know her.
+func (s *Store) Subject(ctx context.Context, institution, person string, at time.Time) (*Subject, error) {
+	batch := &pgx.Batch{}
+	var subject *Subject
+	queueSubject(batch, institution, person, at, &subject)
+	return subject, Classify(s.pool.SendBatch(ctx, batch).Close())
+}
+
+// SpendReveal takes one reveal from the person's budget of this hour. It
+// returns false, and takes nothing, when limit reveals are already spent; the
+// count is right under concurrency because the row is.
+func (s *Store) SpendReveal(ctx context.Context, institution, person string, at time.Time, limit int) (bool, error) {
+	if limit <= 0 {
+		return false, nil
+	}
+	tag, err := s.pool.Exec(ctx, `insert into people.budget as b (institution, person, hour, reveals)
+		values ($1, $2, date_trunc('hour', $3::timestamptz), 1)
+		on conflict (institution, person, hour) do update set reveals = b.reveals + 1 where b.reveals < $4`,
+		institution, person, at, limit)
+	if err != nil {
+		return false, Classify(err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Person is a row of people.person.
+type Person struct {
+	Institution, ID, Kind, Department, Status string
+	StaffToken                                []byte
+}
+
+// InsertPerson adds a person; ErrDuplicate if the id is taken.
+func (s *Store) InsertPerson(ctx context.Context, tx pgx.Tx, p Person) error {
+	_, err := tx.Exec(ctx, `insert into people.person (institution, id, kind, department, status, staff_bidx) values ($1, $2, $3, $4, $5, $6)`,
+		p.Institution, p.ID, p.Kind, p.Department, p.Status, p.StaffToken)
+	return Classify(err)
+}
+
+// SetPersonStatus changes a person's account state; ErrNotFound if unknown.
+func (s *Store) SetPersonStatus(ctx context.Context, tx pgx.Tx, institution, id, status string) error {
+	tag, err := tx.Exec(ctx, `update people.person set status = $3 where institution = $1 and id = $2`, institution, id, status)
+	return missing(tag.RowsAffected(), err)
+}
+
+func missing(rows int64, err error) error {
+	if err != nil {
+		return Classify(err)
+	}
+	if rows == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Duty is a row of people.duty.
+type Duty struct {
+	Institution, ID, Person, Role, Department, AppointedBy string
+	Level                                                  uint8
+	From, Until                                            time.Time
+	ConfirmedBy                                            *string
+	EndedAt                                                *time.Time
+}
+
+// InsertDuty stores an unconfirmed appointment.
+func (s *Store) InsertDuty(ctx context.Context, tx pgx.Tx, d Duty) error {
+	_, err := tx.Exec(ctx, `insert into people.duty (institution, id, person, role, level, department, valid_from, valid_until, appointed_by)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		d.Institution, d.ID, d.Person, d.Role, int16(d.Level), d.Department, d.From, d.Until, d.AppointedBy)
+	return Classify(err)
+}
+
+// LockDuty reads one appointment for change.
+func (s *Store) LockDuty(ctx context.Context, tx pgx.Tx, institution, id string) (*Duty, error) {
+	rows, err := tx.Query(ctx, selectDuty+` where institution = $1 and id = $2 for no key update`, institution, id)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	duty, err := pgx.CollectExactlyOneRow(rows, scanDuty)
+	return duty, Classify(err)
+}
+
+// Duties lists a person's appointments, newest first.
+func (s *Store) Duties(ctx context.Context, institution, person string) ([]*Duty, error) {
+	rows, err := s.pool.Query(ctx, selectDuty+` where institution = $1 and person = $2 order by valid_from desc, id`, institution, person)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	list, err := pgx.CollectRows(rows, scanDuty)
+	return list, Classify(err)
+}
+
+const selectDuty = `select institution, id, person, role, level, department, valid_from, valid_until, appointed_by, confirmed_by, ended_at from people.duty`
+
+func scanDuty(row pgx.CollectableRow) (*Duty, error) {
+	d := &Duty{}
+	err := row.Scan(&d.Institution, &d.ID, &d.Person, &d.Role, &d.Level, &d.Department, &d.From, &d.Until, &d.AppointedBy, &d.ConfirmedBy, &d.EndedAt)
+	return d, err
+}
+
+// ConfirmDuty puts an appointment in force.
+func (s *Store) ConfirmDuty(ctx context.Context, tx pgx.Tx, institution, id, by string) error {
+	tag, err := tx.Exec(ctx, `update people.duty set confirmed_by = $3 where institution = $1 and id = $2 and confirmed_by is null`, institution, id, by)
+	return missing(tag.RowsAffected(), err)
+}
+
+// EndDuty ends an appointment at the time at.
+func (s *Store) EndDuty(ctx context.Context, tx pgx.Tx, institution, id string, at time.Time) error {
+	tag, err := tx.Exec(ctx, `update people.duty set ended_at = $3 where institution = $1 and id = $2 and ended_at is null`, institution, id, at)
+	return missing(tag.RowsAffected(), err)
+}
+
+// InsertTraining stores a passed course.
+func (s *Store) InsertTraining(ctx context.Context, tx pgx.Tx, institution, person, course, by string, passed, until time.Time, score int) error {
+	_, err := tx.Exec(ctx, `insert into people.training (institution, person, course, passed_at, valid_until, score, recorded_by)
+		values ($1, $2, $3, $4, $5, $6, $7)`, institution, person, course, passed, until, score, by)
+	return Classify(err)
+}
+
+// InsertUndertaking stores a signed confidentiality undertaking.
+func (s *Store) InsertUndertaking(ctx context.Context, tx pgx.Tx, institution, person, version string, at time.Time) error {
+	_, err := tx.Exec(ctx, `insert into people.undertaking (institution, person, version, signed_at) values ($1, $2, $3, $4)`,
+		institution, person, version, at)
+	return Classify(err)
+}
+
+// Requirements reads the institution's own numbers by name.
+func (s *Store) Requirements(ctx context.Context, institution string) (map[string]string, error) {
+	rows, err := s.pool.Query(ctx, `select name, value from people.requirement where institution = $1`, institution)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	found := map[string]string{}
+	var name, value string
+	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error { found[name] = value; return nil })
+	return found, Classify(err)
+}

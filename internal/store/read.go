@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func placeholders(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = "$" + itoa(i+1)
+	}
+	return strings.Join(list, ", ")
+}
+
+func scanComplaint(row pgx.Row) (*Complaint, error) {
+	c := &Complaint{}
+	if err := row.Scan(c.pointers()...); err != nil {
+		return nil, err
+	}
+	c.utc()
+	return c, nil
+}
+
+func scanMeta(row pgx.CollectableRow) (*Complaint, error) {
+	c := &Complaint{}
+	if err := row.Scan(c.clear()...); err != nil {
+		return nil, err
+	}
+	c.utc()
+	return c, nil
+}
+
+// Loaded is what a decision and an opening of one complaint need, read in one
+// round trip.
+type Loaded struct {
+	Complaint *Complaint // nil: no such complaint
+	Key       *Wrapped   // nil: the key is gone (shredded) or was never there
+	Subject   *Subject   // nil: the person is not in the register
+}
+
+// Load reads a complaint, its wrapped key, and the subject's facts at the time
+// at, in one round trip.
+func (s *Store) Load(ctx context.Context, institution, id, person string, at time.Time) (*Loaded, error) {
+	batch := &pgx.Batch{}
+	loaded := &Loaded{}
+	batch.Queue(selectByID, institution, id).QueryRow(func(row pgx.Row) (err error) {
+		loaded.Complaint, err = scanComplaint(row)
+		return ignoreMissing(err)
+	})
+	batch.Queue(selectKey, institution, id).QueryRow(func(row pgx.Row) error {
+		key := &Wrapped{}
+		err := row.Scan(&key.Blob, &key.Commitment, &key.Version)
+		if err == nil {
+			loaded.Key = key
+		}
+		return ignoreMissing(err)
+	})
+	queueSubject(batch, institution, person, at, &loaded.Subject)
+	return loaded, Classify(s.pool.SendBatch(ctx, batch).Close())
+}
+
+const selectKey = `select w.wrapped, w.commitment, w.key_version
+	from keys.wrapped w join sealtrail.complaint c on c.institution = w.institution and c.id = w.complaint and c.generation = w.generation
+	where w.institution = $1 and w.complaint = $2`
+
+func ignoreMissing(err error) error {
+	if err == pgx.ErrNoRows {
+		return nil
+	}
+	return err
+}
+
+// Lock reads a complaint for change and holds its row until tx ends.
+func (s *Store) Lock(ctx context.Context, tx pgx.Tx, institution, id string) (*Complaint, error) {
+	c, err := scanComplaint(tx.QueryRow(ctx, selectLocked, institution, id))
+	return c, Classify(err)
+}
+
+// Filter narrows a list to rows by clear columns. Zero fields do not narrow.
+type Filter struct {
+	State, Department, Assignee string
+	DueBefore                   time.Time
+	AfterDue                    time.Time // keyset: rows after (AfterDue, AfterID)
+	AfterID                     string
+	Limit                       int
+}
+
+// List returns clear columns of complaints, the earliest due first.
+func (s *Store) List(ctx context.Context, institution string, f Filter) ([]*Complaint, error) {
+	after := f.AfterID
+	if after == "" {
+		after = "00000000-0000-0000-0000-000000000000"
+	}
+	before := f.DueBefore
+	if before.IsZero() {
+		before = Never.Add(time.Hour)
+	}
+	rows, err := s.pool.Query(ctx, selectMetaSQL+`where institution = $1
+		and ($2 = '' or state = $2) and ($3 = '' or department = $3) and ($4 = '' or assignee = $4)
+		and due_at < $5 and (due_at, id) > ($6, $7::uuid)
+		order by due_at, id limit $8`,
+		institution, f.State, f.Department, f.Assignee, before, f.AfterDue, after, f.Limit)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	list, err := pgx.CollectRows(rows, scanMeta)
+	return list, Classify(err)
+}
+
+// Found is a search hit with what opening it needs.
+type Found struct {
+	*Complaint
+	Key *Wrapped
+}
+
+// FindByToken returns whole complaints that carry a blind-index token, newest
+// first, with their wrapped keys.
+func (s *Store) FindByToken(ctx context.Context, institution, field string, token []byte, limit int) ([]Found, error) {
+	rows, err := s.pool.Query(ctx, `select `+prefixed("c.")+`, w.wrapped, w.commitment, w.key_version
+		from sealtrail.blind_index b
+		join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
+		left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation
+		where b.institution = $1 and b.field = $2 and b.token = $3
+		order by c.received_at desc, c.id limit $4`, institution, field, token, limit)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Found, error) {
+		c, key := &Complaint{}, struct {
+			blob       *string
+			commitment []byte
+			version    *int
+		}{}
+		if err := row.Scan(append(c.pointers(), &key.blob, &key.commitment, &key.version)...); err != nil {
+			return Found{}, err
+		}
+		c.utc()
+		if key.blob == nil {
+			return Found{Complaint: c}, nil
+		}
+		return Found{Complaint: c, Key: &Wrapped{Blob: *key.blob, Commitment: key.commitment, Version: *key.version}}, nil
+	})
+	return found, Classify(err)
+}
+
+func prefixed(prefix string) string {
+	return prefix + strings.Join(columnNames, ", "+prefix)
+}
+
+// BySource returns the ids of complaints that already have these source ids.
+func (s *Store) BySource(ctx context.Context, institution, source string, ids []string) (map[string]string, error) {
+	rows, err := s.pool.Query(ctx, `select source_id, id from sealtrail.complaint
+		where institution = $1 and source = $2 and source_id = any($3)`, institution, source, ids)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	found := map[string]string{}
+	var sourceID, id string
+	_, err = pgx.ForEachRow(rows, []any{&sourceID, &id}, func() error { found[sourceID] = id; return nil })
+	return found, Classify(err)
+}
+
+// Earlier is a complaint of the same customer.
+type Earlier struct {
+	Token                     string // the token that it shares, as raw bytes
+	ReceivedAt                time.Time
+	BusinessCode, ProductCode string
+}
+
+// EarlierByToken returns complaints since a time that share one of the tokens,
+// for the repeat figure (M14).
+func (s *Store) EarlierByToken(ctx context.Context, institution, field string, tokens [][]byte, since time.Time) ([]Earlier, error) {
+	if len(tokens) == 0 {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, `select b.token, c.received_at, c.business_code, c.product_code
+		from sealtrail.blind_index b join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
+		where b.institution = $1 and b.field = $2 and b.token = any($3) and c.received_at >= $4 and c.state not in ('refused')`,
+		institution, field, tokens, since)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	var list []Earlier
+	var token []byte
+	var e Earlier
+	_, err = pgx.ForEachRow(rows, []any{&token, &e.ReceivedAt, &e.BusinessCode, &e.ProductCode}, func() error {
+		list = append(list, Earlier{string(token), e.ReceivedAt, e.BusinessCode, e.ProductCode})
+		return nil
+	})
+	return list, Classify(err)
+}
