@@ -1,0 +1,99 @@
+package pglog
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// maxAliases bounds each alias cache; an institution's staff and applications fit several times over.
+const maxAliases = 100_000
+
+type aliasKey struct {
+	actor string
+	year  int
+}
+
+// Alias returns the name under which actor appears in this year's log (UTC by the local clock), making one on first use. It is
+// random, so leaves identify nobody without audit.alias. Cached; a miss costs one round trip and gives ErrUnavailable after
+// Config.Deadline.
+func (l *Log) Alias(ctx context.Context, actor string) (string, error) {
+	key := aliasKey{actor: actor, year: time.Now().UTC().Year()}
+	l.mu.Lock()
+	alias, ok := l.aliases[key]
+	l.mu.Unlock()
+	if ok {
+		return alias, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
+	defer cancel()
+	// Two statements, not one: with "do update" every look-up of a known actor would write a row version.
+	row := l.cfg.Pool.QueryRow(ctx, `
+		with known as (
+			select alias from audit.alias where institution = $1 and year = $2 and actor = $3
+		), made as (
+			insert into audit.alias (institution, year, alias, actor)
+			select $1, $2, $4, $3 where not exists (select from known)
+			on conflict (institution, year, actor) do nothing
+			returning alias
+		)
+		select alias from known union all select alias from made`,
+		l.cfg.Institution, key.year, actor, newAlias())
+	err := row.Scan(&alias)
+	if errors.Is(err, pgx.ErrNoRows) { // another process made it between our snapshot and our insert
+		err = l.cfg.Pool.QueryRow(ctx, "select alias from audit.alias where institution = $1 and year = $2 and actor = $3",
+			l.cfg.Institution, key.year, actor).Scan(&alias)
+	}
+	if err != nil {
+		return "", unavailable("finding an alias", err)
+	}
+	l.remember(key, alias)
+	return alias, nil
+}
+
+// ActorOf returns the actor behind an alias of any year. The error wraps [ErrNotFound] for an unknown alias.
+func (l *Log) ActorOf(ctx context.Context, alias string) (string, error) {
+	l.mu.Lock()
+	actor, ok := l.actors[alias]
+	l.mu.Unlock()
+	if ok {
+		return actor, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
+	defer cancel()
+	var year int
+	err := l.cfg.Pool.QueryRow(ctx, "select actor, year from audit.alias where institution = $1 and alias = $2 order by year desc limit 1",
+		l.cfg.Institution, alias).Scan(&actor, &year)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("finding the actor of an alias: %w", ErrNotFound)
+	}
+	if err != nil {
+		return "", unavailable("finding the actor of an alias", err)
+	}
+	l.remember(aliasKey{actor: actor, year: year}, alias)
+	return actor, nil
+}
+
+func (l *Log) remember(key aliasKey, alias string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.aliases) >= maxAliases || len(l.actors) >= maxAliases {
+		clear(l.aliases)
+		clear(l.actors)
+	}
+	l.aliases[key], l.actors[alias] = alias, key.actor
+}
+
+// newAlias returns 80 random bits: with a million aliases a collision has a chance below 1 in 10^12, and it is an error, not a
+// mix-up, because the alias is a key.
+func newAlias() string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return "a-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}

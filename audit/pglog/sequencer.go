@@ -1,0 +1,336 @@
+package pglog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/transparency-dev/merkle/compact"
+
+	"github.com/sealtrail/sealtrail/audit"
+)
+
+// Defaults of SequencerConfig.
+const (
+	DefaultInterval       = 25 * time.Millisecond // audit.md: every 20 to 50 ms
+	DefaultSequenceBatch  = 2048
+	statementTimeout      = time.Second // contracts.md 4
+	partitionCheckEvery   = time.Minute
+	maxPauseAfterFailures = 2 * time.Second
+)
+
+// SequencerConfig configures a Sequencer.
+type SequencerConfig struct {
+	Pool        *pgxpool.Pool // connects as sealtrail_app; required
+	Institution string        // required
+	Interval    time.Duration // pause when nothing is left; 0 = DefaultInterval
+	MaxBatch    int           // entries to one batch; 0 = DefaultSequenceBatch. A full batch is followed by the next at once
+	Logger      *slog.Logger  // failures; nil = slog.Default()
+}
+
+// Sequencer gives the pending entries of one institution their indexes. Several may run: an advisory lock lets one work at a
+// time, and the compare-and-swap on (size, epoch) makes the others' work void, so a sequencer that was stopped and continued
+// cannot fork the log.
+type Sequencer struct {
+	cfg      SequencerConfig
+	rejected atomic.Int64
+}
+
+// NewSequencer returns a Sequencer; [Sequencer.Run] makes it work.
+func NewSequencer(_ context.Context, cfg SequencerConfig) (*Sequencer, error) {
+	if cfg.Pool == nil || cfg.Institution == "" {
+		return nil, errors.New("pglog: Pool and Institution are required")
+	}
+	cfg.Interval = orDefault(cfg.Interval, DefaultInterval)
+	cfg.MaxBatch = orDefault(cfg.MaxBatch, DefaultSequenceBatch)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Sequencer{cfg: cfg}, nil
+}
+
+// Rejected is the number of entries that the last batch left pending because their bodies are not canonical or name another
+// institution or subject than their row. Only somebody who calls audit.append past this package can make one. [Check] names them.
+func (s *Sequencer) Rejected() int { return int(s.rejected.Load()) }
+
+// Run sequences until ctx ends and returns nil then. A database that is away makes it pause and try again, up to 2 s apart.
+func (s *Sequencer) Run(ctx context.Context) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var failures int
+	var partitionsAt time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pause.C:
+		}
+		var n int
+		var err error
+		if time.Since(partitionsAt) > partitionCheckEvery {
+			if err = s.ensurePartitions(ctx); err == nil {
+				partitionsAt = time.Now()
+			}
+		}
+		if err == nil {
+			n, err = s.Step(ctx)
+		}
+		pause.Reset(s.next(ctx, n, err, &failures))
+	}
+}
+
+// next says how long to pause and logs the first failure of a row.
+func (s *Sequencer) next(ctx context.Context, n int, err error, failures *int) time.Duration {
+	if err == nil {
+		*failures = 0
+		if n == s.cfg.MaxBatch {
+			return 0
+		}
+		return s.cfg.Interval
+	}
+	if *failures++; *failures == 1 && ctx.Err() == nil {
+		s.cfg.Logger.WarnContext(ctx, "sequencing failed", slog.String("institution", s.cfg.Institution), slog.Any("error", err))
+	}
+	return min(s.cfg.Interval<<min(*failures, 10), maxPauseAfterFailures)
+}
+
+func (s *Sequencer) ensurePartitions(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if _, err := s.cfg.Pool.Exec(ctx, "select audit.ensure_partitions()"); err != nil {
+		return unavailable("making partitions", err)
+	}
+	return nil
+}
+
+// Step sequences one batch and returns how many entries it took: 0 when nothing is pending, when another sequencer is at work
+// or when no log is open.
+// crash here, anywhere before the commit: the batch rolls back and stays pending, repaired by the next Step of anybody.
+func (s *Sequencer) Step(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*statementTimeout)
+	defer cancel()
+	n := 0
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		head, ok, err := s.lead(ctx, tx)
+		if err != nil || !ok {
+			return err
+		}
+		n, err = s.batch(ctx, tx, head)
+		return err
+	})
+	if errors.Is(err, errMoved) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, unavailable("sequencing", err)
+	}
+	return n, nil
+}
+
+// treeRow is the tree that a batch is built on.
+type treeRow struct {
+	shard   Shard
+	size    uint64
+	epoch   int64
+	compact []byte
+	seqAt   time.Time // for the leaves of this batch: PostgreSQL's clock, never before the last leaf's
+}
+
+// lead takes the advisory lock for the length of the transaction and reads the open tree; ok is false when another sequencer
+// has the lock or there is nothing to do.
+func (s *Sequencer) lead(ctx context.Context, tx pgx.Tx) (t treeRow, ok bool, err error) {
+	t.shard.Institution = s.cfg.Institution
+	var b pgx.Batch
+	b.Queue("select set_config('statement_timeout', $1, true)", fmt.Sprint(statementTimeout.Milliseconds()))
+	b.Queue("select pg_try_advisory_xact_lock(hashtextextended('audit.sequence ' || $1, 0))", s.cfg.Institution).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&ok)
+	})
+	found := false
+	b.Queue(`
+		select l.year, l.origin, t.size, t.epoch, t.compact, greatest(t.last_seq_at, clock_timestamp())
+		from audit.log l join audit.tree t using (institution, year)
+		where l.institution = $1 and l.state = 'open' and exists (select from audit.pending p where p.institution = $1)`,
+		s.cfg.Institution).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&t.shard.Year, &t.shard.Origin, &t.size, &t.epoch, &t.compact, &t.seqAt)
+		found = err == nil
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return t, false, err
+	}
+	return t, ok && found, nil
+}
+
+// batch turns the oldest pending entries into leaves.
+func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx, t treeRow) (int, error) {
+	entries, err := s.take(ctx, tx)
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	heads, err := s.heads(ctx, tx, entries)
+	if err != nil {
+		return 0, err
+	}
+	b, err := assemble(t, entries, heads)
+	if err != nil {
+		return 0, err
+	}
+	return len(entries), b.store(ctx, tx)
+}
+
+type pendingEntry struct {
+	id      uint64
+	subject string
+	body    []byte
+}
+
+// take locks and returns the oldest pending entries, less those that no leaf may be made of.
+func (s *Sequencer) take(ctx context.Context, tx pgx.Tx) ([]pendingEntry, error) {
+	rows, err := tx.Query(ctx, "select id, subject, body from audit.take($1, $2)", s.cfg.Institution, s.cfg.MaxBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []pendingEntry
+	var view audit.BodyView
+	rejected := int64(0)
+	for rows.Next() {
+		var e pendingEntry
+		if err := rows.Scan(&e.id, &e.subject, &e.body); err != nil {
+			return nil, err
+		}
+		if audit.ScanBody(e.body, &view) != nil || string(view.Subject()) != e.subject || string(view.Institution()) != s.cfg.Institution {
+			rejected++
+			continue
+		}
+		list = append(list, e)
+	}
+	s.rejected.Store(rejected)
+	return list, rows.Err()
+}
+
+// trailHead is the last entry of a trail.
+type trailHead struct {
+	n    uint64
+	id   uint64
+	hash [32]byte
+	at   int // place of its last entry in the batch, from 1
+}
+
+// heads reads the trail heads of the subjects in the batch. Nobody else changes them: a rival fails at the tree row.
+func (s *Sequencer) heads(ctx context.Context, tx pgx.Tx, entries []pendingEntry) (map[string]*trailHead, error) {
+	heads := make(map[string]*trailHead, len(entries))
+	subjects := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if heads[e.subject] == nil {
+			heads[e.subject] = &trailHead{}
+			subjects = append(subjects, e.subject)
+		}
+	}
+	rows, err := tx.Query(ctx, "select subject, n, last_id, last_hash from audit.trail where institution = $1 and subject = any($2)",
+		s.cfg.Institution, subjects)
+	if err != nil {
+		return nil, err
+	}
+	var subject string
+	var n, id int64
+	var hash []byte
+	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash}, func() error {
+		h := heads[subject]
+		h.n, h.id = uint64(n), uint64(id)
+		copy(h.hash[:], hash)
+		return nil
+	})
+	return heads, err
+}
+
+// leafBatch is the arguments of audit.sequence.
+type leafBatch struct {
+	treeRow
+	ids, trailNs, prevIDs []int64
+	hashes, prevs         [][]byte
+	subjects              []string
+	last                  []int32
+	root                  []byte
+}
+
+// assemble hashes the leaves of a batch and appends them to the compact range.
+func assemble(t treeRow, entries []pendingEntry, heads map[string]*trailHead) (*leafBatch, error) {
+	n := len(entries)
+	b := &leafBatch{treeRow: t, ids: make([]int64, n), trailNs: make([]int64, n), prevIDs: make([]int64, n),
+		hashes: make([][]byte, n), prevs: make([][]byte, n)}
+	tree, err := compactRange(t.size, t.compact)
+	if err != nil {
+		return nil, err
+	}
+	sums, zero := make([][32]byte, n), make([]byte, 32)
+	buf := make([]byte, 0, 2048)
+	for i, e := range entries {
+		h := heads[e.subject]
+		p := audit.Position{ID: e.id, Index: t.size + uint64(i), Log: t.shard.Origin, SeqAt: t.seqAt, TrailN: h.n + 1, TrailPrev: h.hash}
+		b.ids[i], b.trailNs[i], b.prevIDs[i], b.prevs[i] = int64(e.id), int64(p.TrailN), int64(h.id), zero
+		if h.n > 0 {
+			b.prevs[i] = append([]byte(nil), h.hash[:]...)
+		}
+		buf = audit.AppendLeaf(buf[:0], e.body, p)
+		sums[i] = audit.LeafHash(buf)
+		b.hashes[i] = sums[i][:]
+		if err := tree.Append(b.hashes[i], nil); err != nil {
+			return nil, fmt.Errorf("appending to the compact range: %w", err)
+		}
+		h.n, h.id, h.hash, h.at = p.TrailN, e.id, sums[i], i+1
+	}
+	for subject, h := range heads {
+		b.subjects, b.last = append(b.subjects, subject), append(b.last, int32(h.at))
+	}
+	b.compact = flatten(tree.Hashes())
+	b.root, err = tree.GetRootHash(nil)
+	return b, err
+}
+
+// store writes leaves, trail heads and tree and removes the entries from pending, if the tree is still where it was.
+func (b *leafBatch) store(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "select audit.sequence($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+		b.shard.Institution, b.shard.Year, int64(b.size), b.epoch, b.compact, b.root, b.seqAt,
+		b.ids, b.hashes, b.trailNs, b.prevs, b.prevIDs, b.subjects, b.last)
+	if sqlState(err) == "40001" {
+		return errMoved
+	}
+	return err
+}
+
+// compactRange rebuilds the range [0, size) from its concatenated hashes.
+func compactRange(size uint64, flat []byte) (*compact.Range, error) {
+	hashes := make([][]byte, 0, len(flat)/32)
+	for i := 0; i+32 <= len(flat); i += 32 {
+		hashes = append(hashes, flat[i:i+32])
+	}
+	r, err := rangeFactory().NewRange(0, size, hashes)
+	if err != nil {
+		return nil, fmt.Errorf("audit.tree at size %d: %w: %w", size, ErrTampered, err)
+	}
+	return r, nil
+}
+
+func rangeFactory() *compact.RangeFactory {
+	return &compact.RangeFactory{Hash: func(left, right []byte) []byte {
+		h := audit.NodeHash([32]byte(left), [32]byte(right))
+		return h[:]
+	}}
+}
+
+func flatten(hashes [][]byte) []byte {
+	flat := make([]byte, 0, 32*len(hashes))
+	for _, h := range hashes {
+		flat = append(flat, h...)
+	}
+	return flat
+}
