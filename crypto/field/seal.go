@@ -1,0 +1,197 @@
+package field
+
+import "fmt"
+
+// slabSize is the first output buffer of a Sealer or Opener in bytes: one
+// allocation holds a typical record (12 fields, 2.4 KB and its overhead).
+const slabSize = 4096
+
+// slab hands out pieces of one allocation, so that many small results cost
+// less than one allocation each. Pieces cannot grow into each other.
+type slab struct{ free []byte }
+
+func (s *slab) next(n, size int) []byte {
+	if len(s.free) < n {
+		s.free = make([]byte, max(n, size))
+	}
+	piece := s.free[:0:n]
+	s.free = s.free[n:]
+	return piece
+}
+
+// Sealer seals the fields of one record under one data key. It is not safe for
+// concurrent use. Close it before the key's lease is released.
+type Sealer struct {
+	key  *Key
+	core *core
+	out  slab
+	size int
+}
+
+// NewSealer borrows the prepared state of k. The error is ErrDestroyed when the
+// key was destroyed (its lease is over).
+func NewSealer(k *Key) (*Sealer, error) {
+	c, err := k.take()
+	if err != nil {
+		return nil, fmt.Errorf("making a sealer: %w", err)
+	}
+	return &Sealer{key: k, core: c, size: slabSize}, nil
+}
+
+// Close returns the state to the key. The sealed bytes stay valid.
+func (s *Sealer) Close() {
+	if s.core != nil {
+		s.key.give(s.core)
+		s.core = nil
+	}
+}
+
+// Seal encrypts plaintext for p and returns the envelope: 48 bytes more than
+// the (padded) plaintext. Two calls never return the same bytes. It does not
+// keep plaintext. Errors wrap ErrPlace, ErrTooLarge or ErrDestroyed.
+func (s *Sealer) Seal(p Place, plaintext []byte, shape Shape) ([]byte, error) {
+	if s.core == nil || !s.key.live() {
+		return nil, fmt.Errorf("sealing %q: %w", p.Path, ErrDestroyed)
+	}
+	if err := checkSeal(&p, plaintext, shape); err != nil {
+		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
+	}
+	c, flags := s.core, shape.flags()
+	c.fieldKey(&p, flags)
+	aead, err := c.aead()
+	if err != nil {
+		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
+	}
+	env := s.out.next(Overhead+shape.paddedLen(len(plaintext)), s.size)
+	env = p.appendHeader(env, flags)
+	if flags != flagPadded {
+		return aead.Seal(env, nil, plaintext, c.aad), nil
+	}
+	padded := c.pad(plaintext, shape)
+	env = aead.Seal(env, nil, padded, c.aad)
+	clear(padded)
+	return env, nil
+}
+
+func checkSeal(p *Place, plaintext []byte, shape Shape) error {
+	switch {
+	case len(plaintext) > MaxPlaintext:
+		return ErrTooLarge
+	case shape > Null:
+		return fmt.Errorf("%w: shape %d is unknown", ErrPlace, shape)
+	case shape == Null && len(plaintext) != 0:
+		return fmt.Errorf("%w: null with a value", ErrPlace)
+	}
+	return p.check()
+}
+
+// Opener opens the fields of one record under one data key. It is not safe for
+// concurrent use. Close it before the key's lease is released.
+type Opener struct {
+	key   *Key
+	core  *core
+	out   slab
+	size  int
+	slabs [][]byte
+}
+
+// NewOpener borrows the prepared state of k. The error is ErrDestroyed when the
+// key was destroyed (its lease is over).
+func NewOpener(k *Key) (*Opener, error) {
+	c, err := k.take()
+	if err != nil {
+		return nil, fmt.Errorf("making an opener: %w", err)
+	}
+	return &Opener{key: k, core: c, size: slabSize}, nil
+}
+
+// Close returns the state to the key. Opened values stay valid.
+func (o *Opener) Close() {
+	if o.core != nil {
+		o.key.give(o.core)
+		o.core = nil
+	}
+}
+
+// Wipe overwrites every value that this Opener returned with zeros. It may be
+// called after Close, once nobody reads the values any more.
+func (o *Opener) Wipe() {
+	for _, b := range o.slabs {
+		clear(b[:cap(b)])
+	}
+	o.slabs, o.out = nil, slab{}
+}
+
+// Open authenticates and decrypts an envelope read from p. The error wraps
+// ErrIntegrity when the envelope is not the one sealed for exactly this place,
+// ErrPlace or ErrDestroyed. It never returns part of a value.
+func (o *Opener) Open(p Place, envelope []byte) (Plain, error) {
+	if o.core == nil || !o.key.live() {
+		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, ErrDestroyed)
+	}
+	if err := p.check(); err != nil {
+		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, err)
+	}
+	flags, finding := p.readHeader(envelope)
+	if finding != "" {
+		return Plain{}, broken(p.Path, finding)
+	}
+	c := o.core
+	c.fieldKey(&p, flags)
+	aead, err := c.aead()
+	if err != nil {
+		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, err)
+	}
+	value, err := aead.Open(o.room(len(envelope)-Overhead), nil, envelope[headerSize:], c.aad)
+	if err != nil {
+		return Plain{}, broken(p.Path, "envelope.tag")
+	}
+	return shaped(p.Path, value, flags)
+}
+
+// room is the place for n bytes of plaintext, remembered for Wipe.
+func (o *Opener) room(n int) []byte {
+	fresh := len(o.out.free) < n
+	piece := o.out.next(n, o.size)
+	if fresh {
+		o.slabs = append(o.slabs, piece[:0:n], o.out.free)
+	}
+	return piece
+}
+
+func shaped(path string, value []byte, flags byte) (Plain, error) {
+	switch flags {
+	case flagNull:
+		return Plain{null: true}, nil
+	case flagPadded:
+		v, ok := unpad(value)
+		if !ok {
+			return Plain{}, broken(path, "envelope.padding")
+		}
+		return plainOf(v), nil
+	default:
+		return plainOf(value), nil
+	}
+}
+
+// Seal seals one field. For several fields of a record use a [Sealer].
+func Seal(k *Key, p Place, plaintext []byte, shape Shape) ([]byte, error) {
+	s, err := NewSealer(k)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	s.size = 0
+	return s.Seal(p, plaintext, shape)
+}
+
+// Open opens one field. For several fields of a record use an [Opener].
+func Open(k *Key, p Place, envelope []byte) (Plain, error) {
+	o, err := NewOpener(k)
+	if err != nil {
+		return Plain{}, err
+	}
+	defer o.Close()
+	o.size = 0
+	return o.Open(p, envelope)
+}
