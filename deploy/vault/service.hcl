@@ -1,0 +1,50 @@
+# What the Sealtrail service of one institution may do in Vault, and no more.
+# @INSTITUTION@ is replaced by the institution's name (bootstrap.sh, or
+# `sealtraild institution add`).
+#
+# "update" without "create": with create, transit would make a missing key by
+# itself on the first encrypt, with a configuration nobody chose.
+
+# Wrap and unwrap data keys, one Vault-derived key per record.
+path "transit/encrypt/@INSTITUTION@-record" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/@INSTITUTION@-record" {
+  capabilities = ["update"]
+}
+
+# Blind indexes: the index key never leaves Vault.
+path "transit/hmac/@INSTITUTION@-index" {
+  capabilities = ["update"]
+}
+path "transit/hmac/@INSTITUTION@-index/sha2-256" {
+  capabilities = ["update"]
+}
+
+# Sign checkpoints of the log.
+path "transit/sign/@INSTITUTION@-log" {
+  capabilities = ["update"]
+}
+
+# Read the keys' configuration, so that a change of it is noticed. A key's
+# material is not part of the answer.
+path "transit/keys/@INSTITUTION@-record" {
+  capabilities = ["read"]
+}
+path "transit/keys/@INSTITUTION@-index" {
+  capabilities = ["read"]
+}
+path "transit/keys/@INSTITUTION@-log" {
+  capabilities = ["read"]
+}
+
+# Its own token: look at it, renew it, hand it back.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
