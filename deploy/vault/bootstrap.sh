@@ -13,8 +13,12 @@ fi
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 vault="${VAULT_PROGRAM:-vault}"
 
-"$vault" secrets list -format=json | grep -q '"transit/"' || "$vault" secrets enable transit >&2
-"$vault" auth list -format=json | grep -q '"approle/"' || "$vault" auth enable approle >&2
+# Answers are read whole before they are searched: `grep -q` in a pipe ends
+# early, and the broken pipe would look like "not there".
+engines="$("$vault" secrets list -format=json)"
+[[ "$engines" == *'"transit/"'* ]] || "$vault" secrets enable transit >&2
+logins="$("$vault" auth list -format=json)"
+[[ "$logins" == *'"approle/"'* ]] || "$vault" auth enable approle >&2
 
 "$vault" write -force "transit/keys/$inst-record" type=aes256-gcm96 derived=true exportable=false allow_plaintext_backup=false >&2
 "$vault" write -force "transit/keys/$inst-index" type=hmac key_size=32 exportable=false allow_plaintext_backup=false >&2

@@ -1,6 +1,8 @@
 # What the operator who runs `sealtraild institution add` needs, for the length
 # of that command: `vault token create -policy=sealtrail-operator -ttl=15m`.
-# It makes keys, policies and roles; it can use none of the keys.
+# This token uses no key itself. But whoever may write policies and roles can
+# give himself what he likes with two more calls: hence the 15 minutes, and hence
+# every call of it stands in Vault's audit file, which is read by somebody else.
 
 path "sys/mounts" {
   capabilities = ["read"]
@@ -20,12 +22,6 @@ path "transit/keys/+" {
 path "sys/policies/acl/sealtrail-*" {
   capabilities = ["create", "read", "update"]
 }
-path "auth/approle/role/sealtrail-+" {
+path "auth/approle/role/sealtrail-*" {
   capabilities = ["create", "read", "update"]
-}
-path "auth/approle/role/+/role-id" {
-  capabilities = ["read"]
-}
-path "auth/approle/role/+/secret-id" {
-  capabilities = ["create", "update"]
 }

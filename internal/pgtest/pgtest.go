@@ -50,8 +50,10 @@ type DB struct {
 // lockKey serialises making roles and templates across processes.
 const lockKey = 0x5ea17ea1
 
-// settings of test clusters: many tests, many pools.
-var settings = map[string]string{"max_connections": "400", "shared_buffers": "256MB"}
+// Settings are the server parameters of test clusters: many tests, many pools.
+func Settings() map[string]string {
+	return map[string]string{"max_connections": "400", "shared_buffers": "256MB"}
+}
 
 // New returns a fresh clone of the template that migrate makes. key names the
 // template: one key MUST always go with the same migrations. The test is
@@ -116,7 +118,7 @@ func Cluster(t testing.TB) *Private {
 			t.Error(err)
 		}
 	})
-	s, err := pgserver.Start(context.Background(), pgserver.Config{Dir: dir.Path, Settings: settings, Log: t.Logf})
+	s, err := pgserver.Start(context.Background(), pgserver.Config{Dir: dir.Path, Settings: Settings(), Log: t.Logf})
 	if err != nil {
 		t.Fatalf("private cluster: %v", err)
 	}
@@ -168,7 +170,7 @@ func startProcessCluster() (err error) {
 		return err
 	}
 	ctx := context.Background()
-	cfg := pgserver.Config{Dir: process.dir.Path, Settings: settings}
+	cfg := pgserver.Config{Dir: process.dir.Path, Settings: Settings()}
 	if process.server, err = pgserver.Start(ctx, cfg); err != nil {
 		return err
 	}
