@@ -86,7 +86,7 @@ func leaves(ctx context.Context, q rowsQuerier, s Shard, from, to uint64, fn fun
 			return unavailable("reading leaves", err)
 		}
 		if p.Index != next {
-			return fmt.Errorf("reading leaves: audit.leaf lacks index %d: %w", next, ErrTampered)
+			return missingLeaf(next)
 		}
 		if body == nil {
 			return fmt.Errorf("reading leaves: audit.entry lacks id %d of index %d: %w", p.ID, p.Index, ErrTampered)
@@ -103,9 +103,46 @@ func leaves(ctx context.Context, q rowsQuerier, s Shard, from, to uint64, fn fun
 		return unavailable("reading leaves", err)
 	}
 	if next < to {
-		return fmt.Errorf("reading leaves: audit.leaf lacks index %d: %w", next, ErrTampered)
+		return missingLeaf(next)
 	}
 	return nil
+}
+
+// Hashes calls fn with the stored leaf hash of every index in [from, to), in order. It reads no bodies. A missing leaf gives an
+// error that wraps [ErrTampered].
+func (t *Tree) Hashes(ctx context.Context, from, to uint64, fn func(hash [32]byte) error) error {
+	rows, err := t.pool.Query(ctx, "select idx, hash from audit.leaf where institution = $1 and year = $2 and idx >= $3 and idx < $4 order by idx",
+		t.shard.Institution, t.shard.Year, int64(from), int64(to))
+	if err != nil {
+		return unavailable("reading leaf hashes", err)
+	}
+	defer rows.Close()
+	next := from
+	var index uint64
+	var hash []byte
+	for rows.Next() {
+		if err := rows.Scan(&index, &hash); err != nil {
+			return unavailable("reading leaf hashes", err)
+		}
+		if index != next || len(hash) != 32 {
+			return missingLeaf(next)
+		}
+		if err := fn([32]byte(hash)); err != nil {
+			return err
+		}
+		next++
+	}
+	if err := rows.Err(); err != nil {
+		return unavailable("reading leaf hashes", err)
+	}
+	if next < to {
+		return missingLeaf(next)
+	}
+	return nil
+}
+
+func missingLeaf(index uint64) error {
+	return fmt.Errorf("audit.leaf lacks index %d: %w", index, ErrTampered)
 }
 
 // Reserve writes the unique (size, root) row that must exist before a signature is asked for. It returns the note if the

@@ -410,10 +410,13 @@ grant execute on function audit.reserve_checkpoint(text, integer, bigint, bytea)
 grant execute on function audit.record_checkpoint(text, integer, bigint, bytea, bytea) to sealtrail_app;
 reset role;
 
--- The DDL fence last: from here on the schema changes only in sessions that say audit.migration = on. -----------------
+-- The DDL fence last: from here on the schema changes only in sessions that say audit.migration = on. Its functions live in
+-- a schema of their own: "drop schema audit cascade" would take the fence down before asking it. ----------------------
+create schema audit_fence;
+comment on schema audit_fence is 'Event trigger functions that guard schema audit.';
 
 -- +goose StatementBegin
-create function audit.refuse_ddl() returns event_trigger
+create function audit_fence.refuse_ddl() returns event_trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     r record;
@@ -422,14 +425,14 @@ begin
         return;
     end if;
     for r in select c.object_identity as identity, c.schema_name as place from pg_event_trigger_ddl_commands() c loop
-        if r.place = 'audit' or (r.place is null and (r.identity = 'audit' or r.identity like 'audit.%')) then
+        if r.place in ('audit', 'audit_fence') or (r.place is null and (r.identity in ('audit', 'audit_fence') or r.identity like 'audit.%')) then
             raise exception 'audit: % on % is refused: schema audit changes by migration only', tg_tag, r.identity using errcode = '42501';
         end if;
     end loop;
 end
 $$;
 
-create function audit.refuse_drop() returns event_trigger
+create function audit_fence.refuse_drop() returns event_trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     r record;
@@ -438,17 +441,18 @@ begin
         return;
     end if;
     for r in select d.object_identity as identity, d.schema_name as place from pg_event_trigger_dropped_objects() d loop
-        if r.place = 'audit' or r.identity = 'audit' then
+        if r.place in ('audit', 'audit_fence') or r.identity in ('audit', 'audit_fence') then
             raise exception 'audit: % of % is refused: schema audit changes by migration only', tg_tag, r.identity using errcode = '42501';
         end if;
     end loop;
 end
 $$;
 -- +goose StatementEnd
-comment on function audit.refuse_ddl() is 'Fence: refuses DDL on schema audit outside a migration.';
-comment on function audit.refuse_drop() is 'Fence: refuses drops in schema audit outside a migration.';
-create event trigger audit_refuse_ddl on ddl_command_end execute function audit.refuse_ddl();
-create event trigger audit_refuse_drop on sql_drop execute function audit.refuse_drop();
+comment on function audit_fence.refuse_ddl() is 'Fence: refuses DDL on schema audit outside a migration.';
+comment on function audit_fence.refuse_drop() is 'Fence: refuses drops in schema audit outside a migration.';
+create event trigger audit_refuse_ddl on ddl_command_end execute function audit_fence.refuse_ddl();
+create event trigger audit_refuse_drop on sql_drop execute function audit_fence.refuse_drop();
 alter event trigger audit_refuse_ddl enable always;
 alter event trigger audit_refuse_drop enable always;
-revoke all on function audit.refuse_ddl(), audit.refuse_drop() from public;
+revoke all on function audit_fence.refuse_ddl(), audit_fence.refuse_drop() from public;
+grant usage on schema audit_fence to sealtrail_app; -- the self-check looks the fences up

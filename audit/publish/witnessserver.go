@@ -1,0 +1,255 @@
+package publish
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/sealtrail/sealtrail/audit"
+)
+
+// maxAddCheckpoint bounds a request, in bytes: 63 proof lines and a note with a hundred signatures fit.
+const maxAddCheckpoint = 64 << 10
+
+// WitnessConfig configures a WitnessServer.
+type WitnessConfig struct {
+	Dir     string       // state: the last and every cosigned checkpoint of each log, and evidence; required
+	KeyFile string       // made on first use; "" = Dir/witness.key
+	Name    string       // key name for a new key, e.g. "witness.example/internal-audit"; required on first use
+	Logs    []string     // verifier keys of the logs to witness; a key's name is its log's origin; required
+	Logger  *slog.Logger // nil = slog.Default()
+}
+
+// WitnessServer cosigns checkpoints of the logs it knows, each only if it extends the last one it cosigned. It is an http.Handler:
+//
+//	POST /add-checkpoint                      C2SP tlog-witness
+//	GET  /checkpoint?origin=<o>[&size=<n>]    a checkpoint that it cosigned, verbatim: the last, or the one of a size
+//	GET  /key                                 its verifier key
+//
+// Its state survives a crash: the checkpoint is durable before the cosignature leaves. A witness whose folder is lost MUST get a
+// new key, for it could be talked into a second history.
+type WitnessServer struct {
+	cfg   WitnessConfig
+	key   *WitnessKey
+	logs  map[string]note.Verifier // by origin
+	store *Folder
+	mux   *http.ServeMux
+
+	mu sync.Mutex // one checkpoint at a time: compare, keep, sign
+}
+
+// NewWitnessServer loads or makes the key and opens the state folder.
+func NewWitnessServer(_ context.Context, cfg WitnessConfig) (*WitnessServer, error) {
+	if cfg.Dir == "" || len(cfg.Logs) == 0 {
+		return nil, errors.New("publish: a witness needs Dir and Logs")
+	}
+	if cfg.KeyFile == "" {
+		cfg.KeyFile = filepath.Join(cfg.Dir, "witness.key")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	store, err := NewFolder(filepath.Join(cfg.Dir, "state"))
+	if err != nil {
+		return nil, err
+	}
+	key, err := LoadWitnessKey(cfg.KeyFile, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	w := &WitnessServer{cfg: cfg, key: key, logs: map[string]note.Verifier{}, store: store, mux: http.NewServeMux()}
+	for _, vkey := range cfg.Logs {
+		v, err := note.NewVerifier(vkey)
+		if err != nil {
+			return nil, fmt.Errorf("reading a log's verifier key: %w", err)
+		}
+		w.logs[v.Name()] = v
+	}
+	w.mux.HandleFunc("POST /add-checkpoint", w.addCheckpoint)
+	w.mux.HandleFunc("GET /checkpoint", w.getCheckpoint)
+	w.mux.HandleFunc("GET /key", func(out http.ResponseWriter, _ *http.Request) { writeText(out, key.VerifierKey()+"\n") })
+	return w, nil
+}
+
+// VerifierKey is the witness's public key in note form.
+func (w *WitnessServer) VerifierKey() string { return w.key.VerifierKey() }
+
+// ServeHTTP implements http.Handler.
+func (w *WitnessServer) ServeHTTP(out http.ResponseWriter, r *http.Request) { w.mux.ServeHTTP(out, r) }
+
+// folderOf is where the state of a log lies: origins may hold slashes, hashes do not.
+func folderOf(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return hex.EncodeToString(sum[:])
+}
+
+// verdict is what became of a request.
+type verdict struct {
+	status int
+	size   uint64 // with 409: of the last cosigned checkpoint
+	lines  []byte // with 200
+}
+
+func (w *WitnessServer) addCheckpoint(out http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(out, r.Body, maxAddCheckpoint))
+	if err != nil {
+		http.Error(out, "request too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	v, err := w.judge(r.Context(), body)
+	if err != nil {
+		w.cfg.Logger.ErrorContext(r.Context(), "witness could not keep its state", slog.Any("error", err))
+		http.Error(out, "state unavailable", http.StatusInternalServerError)
+		return
+	}
+	switch v.status {
+	case http.StatusOK:
+		writeText(out, string(v.lines))
+	case http.StatusConflict:
+		out.Header().Set("Content-Type", sizeContentType)
+		out.WriteHeader(v.status)
+		_, _ = fmt.Fprintf(out, "%d\n", v.size)
+	default:
+		http.Error(out, http.StatusText(v.status), v.status)
+	}
+}
+
+// judge follows tlog-witness: 404 unknown log, 403 no signature of the log's key, 400 old size beyond the checkpoint, 409 not the
+// size that was cosigned last or another root at that size, 422 the proof fails, else 200 with the cosignature.
+func (w *WitnessServer) judge(ctx context.Context, body []byte) (verdict, error) {
+	req, err := decodeAddCheckpoint(body)
+	if err != nil {
+		return verdict{status: http.StatusBadRequest}, nil
+	}
+	next, status := w.open(req.checkpoint)
+	if status != 0 {
+		return verdict{status: status}, nil
+	}
+	if req.old > next.Size {
+		return verdict{status: http.StatusBadRequest}, nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, kept, err := w.last(ctx, next.Origin)
+	if err != nil {
+		return verdict{}, err
+	}
+	conflict := verdict{status: http.StatusConflict, size: last.Size}
+	if next.Size == last.Size && kept != nil && next.Root != last.Root { // two roots at one size: proof of a fork
+		return conflict, w.evidence(ctx, next, req.checkpoint, kept)
+	}
+	if req.old != last.Size {
+		return conflict, nil
+	}
+	if !extends(last, next, req.proof) {
+		return verdict{status: http.StatusUnprocessableEntity}, w.evidence(ctx, next, req.checkpoint, kept)
+	}
+	lines, err := w.cosign(ctx, req.checkpoint, next)
+	return verdict{status: http.StatusOK, lines: lines}, err
+}
+
+// open finds the log by the checkpoint's first line and verifies its signature; status is 0 if it is good.
+func (w *WitnessServer) open(msg []byte) (c audit.Checkpoint, status int) {
+	n, err := audit.SplitNote(msg)
+	if err != nil {
+		return c, http.StatusForbidden
+	}
+	if c, err = audit.ParseCheckpoint(n.Text); err != nil {
+		return c, http.StatusForbidden
+	}
+	v, ok := w.logs[c.Origin]
+	if !ok {
+		return c, http.StatusNotFound
+	}
+	if c, err = openCheckpoint(msg, v, c.Origin); err != nil {
+		return c, http.StatusForbidden
+	}
+	return c, 0
+}
+
+// last returns the checkpoint cosigned last and its bytes; nil bytes and size 0 if there is none.
+func (w *WitnessServer) last(ctx context.Context, origin string) (audit.Checkpoint, []byte, error) {
+	raw, err := w.store.Get(ctx, folderOf(origin)+"/checkpoint")
+	if errors.Is(err, fs.ErrNotExist) {
+		return audit.Checkpoint{Origin: origin, Root: audit.EmptyRoot()}, nil, nil
+	}
+	if err != nil {
+		return audit.Checkpoint{}, nil, err
+	}
+	c, err := openCheckpoint(raw, w.logs[origin], origin)
+	return c, raw, err
+}
+
+func extends(last, next audit.Checkpoint, proof [][]byte) bool {
+	if last.Size == 0 {
+		return len(proof) == 0
+	}
+	return audit.VerifyConsistency(last.Size, next.Size, last.Root, next.Root, proof) == nil
+}
+
+// cosign signs and keeps the checkpoint. crash here: between the two files the checkpoint of that size is kept but not the last;
+// the log asks again with the same old size and gets another cosignature of the same checkpoint.
+func (w *WitnessServer) cosign(ctx context.Context, msg []byte, c audit.Checkpoint) ([]byte, error) {
+	n, err := audit.SplitNote(msg)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := note.Sign(&note.Note{Text: string(n.Text)}, w.key.signer)
+	if err != nil {
+		return nil, fmt.Errorf("cosigning: %w", err)
+	}
+	lines := signed[len(n.Text)+1:]
+	kept := append(append([]byte(nil), msg...), lines...)
+	dir := folderOf(c.Origin)
+	if err := w.store.Put(ctx, dir+"/checkpoints/"+strconv.FormatUint(c.Size, 10), kept); err != nil {
+		return nil, err
+	}
+	return lines, w.store.Put(ctx, dir+"/checkpoint", kept)
+}
+
+// evidence keeps a checkpoint that is signed by the log and does not extend what was cosigned, beside what was.
+func (w *WitnessServer) evidence(ctx context.Context, c audit.Checkpoint, refused, kept []byte) error {
+	w.cfg.Logger.ErrorContext(ctx, "log offered a checkpoint that does not extend the last one",
+		slog.String("origin", c.Origin), slog.Uint64("size", c.Size))
+	sum := sha256.Sum256(refused)
+	name := fmt.Sprintf("%s/evidence/%d-%x.txt", folderOf(c.Origin), c.Size, sum[:6])
+	return w.store.Put(ctx, name, fmt.Appendf(nil, "--- refused:\n%s\n--- cosigned before:\n%s", refused, kept))
+}
+
+func (w *WitnessServer) getCheckpoint(out http.ResponseWriter, r *http.Request) {
+	path := folderOf(r.URL.Query().Get("origin")) + "/checkpoint"
+	if size := r.URL.Query().Get("size"); size != "" {
+		n, err := strconv.ParseUint(size, 10, 64)
+		if err != nil {
+			http.Error(out, "size is not a number", http.StatusBadRequest)
+			return
+		}
+		path += "s/" + strconv.FormatUint(n, 10)
+	}
+	raw, err := w.store.Get(r.Context(), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.NotFound(out, r)
+		return
+	}
+	if err != nil {
+		http.Error(out, "state unavailable", http.StatusInternalServerError)
+		return
+	}
+	writeText(out, string(raw))
+}
+
+func writeText(out http.ResponseWriter, text string) {
+	out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(out, text)
+}
