@@ -1,6 +1,11 @@
 package policy
 
-import "iter"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"iter"
+)
 
 // Effect is what a decision does with a field or a group. The zero value refuses.
 type Effect uint8
@@ -154,7 +159,45 @@ func (d Decision) Sequence() uint64 {
 }
 
 // InputCommitment is the SHA-256 (lower-case hex) over bundle digest and packed finite attributes, by which an auditor finds the cell of
-// the decision table. It holds no identifier, so the same cell gives the same commitment.
-func (d Decision) InputCommitment() string { return "" }
+// the decision table. It holds no identifier, so the same cell gives the same commitment. Empty for the zero Decision.
+func (d Decision) InputCommitment() string {
+	if d.snap == nil {
+		return ""
+	}
+	return commitment(d.snap.digest, d.key, d.grantGroups)
+}
 
-func (d Decision) explain(code string) Reason { return Reason{Code: "not_evaluated"} }
+// Why gives the reason code of what happens to one field: of a denied or masked one the reason that narrowed it, of a revealed one the
+// decision's own. It may be shown to the caller.
+func (d Decision) Why(field string) string {
+	if d.cell == nil || d.snap == nil || !d.cell.allow {
+		return d.Reason()
+	}
+	i, ok := d.snap.fieldIndex[field]
+	if ok && d.snap.catalogue.Fields[i].Class == "C3" {
+		return reasonC3
+	}
+	if ok && d.cell.fields[i] == Reveal {
+		return d.Reason()
+	}
+	if len(d.cell.reasons) > 0 {
+		return d.cell.reasons[0]
+	}
+	return reasonField
+}
+
+// explain looks a code up in the bundle that decided; the zero Decision knows no bundle.
+func (d Decision) explain(code string) Reason {
+	if d.snap != nil {
+		if r, ok := d.snap.reasons[code]; ok {
+			return r
+		}
+	}
+	return Reason{Code: reasonNotEvaluated, Rule: "R1", Article: "6.1.1", Next: "try_later"}
+}
+
+// commitment hashes "sealtrail-input-v1", bundle digest, key and grant groups, each as printed in docs/formats/policy-bundle.md.
+func commitment(digest string, key uint64, grant uint16) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "sealtrail-input-v1\n%s\n%016x\n%04x\n", digest, key, grant))
+	return hex.EncodeToString(sum[:])
+}

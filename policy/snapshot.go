@@ -1,43 +1,262 @@
 package policy
 
-import "encoding/hex"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
 
 // groupMeta is the index of group meta in groups.
 const groupMeta = 0
 
-// decisionID is 96 random bits.
-type decisionID [12]byte
+// evalTimeout is how long OPA may take for one decision. A cold one takes under a millisecond; whatever takes longer is a fault.
+const evalTimeout = time.Second
 
-// String renders lower-case hex; empty for the zero id.
-func (id decisionID) String() string {
-	if id == (decisionID{}) {
-		return ""
-	}
-	return hex.EncodeToString(id[:])
-}
+// viewsPath is the package that is evaluated once at activation and then replaced by its value.
+const viewsPath = "data.sealtrail.views"
 
 // cell is one answer of the table: immutable, shared by every decision with the same finite attributes.
 type cell struct {
 	allow, record bool
 	groups        [16]Effect
-	fields        []Effect
+	fields        []Effect // parallel to the catalogue
 	reason        string
+	reasons       []string // by rank
 	obligations   []Obligation
 }
 
-// Snapshot is one activated bundle, immutable.
+// Snapshot is one activated bundle: compiled rules, data, prepared query and cache. It is immutable but for the cache, which only OPA's
+// answers fill. A Decision keeps the Snapshot that made it.
 type Snapshot struct {
 	digest     string
+	archive    []byte
 	sequence   uint64
 	catalogue  Catalogue
 	fieldIndex map[string]int
+	fieldGroup []int // group index, -1 = never released
+	plans      []plan
+	steps      map[string]uint8
+	reasons    map[string]Reason
+	ranks      map[string]int
+	meta       map[string]bool // reason code -> independent of any record
+	domain     domain
+
+	query    rego.PreparedEvalQuery
+	txn      storage.Transaction
+	terms    inputTerms
+	cache    *cellCache
+	interned sync.Map // fingerprint -> *cell
+}
+
+// newSnapshot compiles and prepares a bundle.
+func newSnapshot(ctx context.Context, b *bundle, c Config, sequence uint64) (*Snapshot, error) {
+	s := &Snapshot{digest: b.digest, archive: b.archive, sequence: sequence, catalogue: Catalogue{Fields: slices.Clone(c.Catalogue.Fields)}}
+	if err := s.load(b); err != nil {
+		return nil, err
+	}
+	if err := s.spreadFields(); err != nil {
+		return nil, err
+	}
+	data, modules, err := materialise(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	compiler, err := compile(modules)
+	if err != nil {
+		return nil, err
+	}
+	store := inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	// One read transaction for the snapshot's life: nothing ever writes to this store.
+	if s.txn, err = store.NewTransaction(ctx); err != nil {
+		return nil, fmt.Errorf("opening policy data: %w", err)
+	}
+	s.query, err = rego.New(
+		rego.Compiler(compiler), rego.Store(store), rego.Transaction(s.txn), rego.StrictBuiltinErrors(true),
+		rego.Query("data.sealtrail.access.decision"),
+		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
+	).PrepareForEval(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("preparing query: %w", err)
+	}
+	s.terms = newInputTerms()
+	size := c.CacheSize
+	if size == 0 {
+		size = defaultCacheSize
+	}
+	s.cache = newCellCache(size)
+	return s, nil
+}
+
+// load reads the typed documents of the bundle.
+func (s *Snapshot) load(b *bundle) error {
+	if err := b.decode("domain", &s.domain); err != nil {
+		return err
+	}
+	if err := s.domain.check(); err != nil {
+		return err
+	}
+	for _, a := range actions {
+		s.plans = append(s.plans, s.domain.Actions[a].plan())
+	}
+	var st struct {
+		Of map[string]string `json:"of"`
+	}
+	if err := b.decode("steps", &st); err != nil {
+		return err
+	}
+	s.steps = map[string]uint8{}
+	for name, class := range st.Of {
+		i := index(steps, class)
+		if i < 0 {
+			return fmt.Errorf("steps.of.%s: unknown class %q", name, class)
+		}
+		s.steps[name] = uint8(i + 1)
+	}
+	return s.loadReasons(b)
+}
+
+func (s *Snapshot) loadReasons(b *bundle) error {
+	var codes map[string]struct {
+		Reason
+		Rank        int  `json:"rank"`
+		Independent bool `json:"independent"`
+	}
+	var next map[string]struct {
+		Chinese string `json:"zh"`
+		English string `json:"en"`
+	}
+	if err := b.decode("reasons", &codes); err != nil {
+		return err
+	}
+	if err := b.decode("next", &next); err != nil {
+		return err
+	}
+	s.reasons, s.ranks, s.meta = map[string]Reason{}, map[string]int{}, map[string]bool{}
+	for code, row := range codes {
+		n, ok := next[row.Next]
+		if !ok {
+			return fmt.Errorf("reasons.%s: unknown next step %q", code, row.Next)
+		}
+		row.Reason.Code, row.NextChinese, row.NextEnglish = code, n.Chinese, n.English
+		s.reasons[code], s.ranks[code], s.meta[code] = row.Reason, row.Rank, row.Independent
+	}
+	for _, code := range []string{reasonNotFound, reasonNotEvaluated, reasonUnfit, reasonField, reasonReleased, reasonPurposeRequired, reasonPurposeUnknown, reasonC3} {
+		if _, ok := s.reasons[code]; !ok {
+			return fmt.Errorf("reasons.%s is missing", code)
+		}
+	}
+	return nil
+}
+
+// spreadFields prepares the way from groups to fields. A field of class C3, or of a group that the policy does not know, is never released.
+func (s *Snapshot) spreadFields() error {
+	if len(s.catalogue.Fields) == 0 {
+		return fmt.Errorf("catalogue is empty")
+	}
+	s.fieldIndex = make(map[string]int, len(s.catalogue.Fields))
+	for i, f := range s.catalogue.Fields {
+		if _, twice := s.fieldIndex[f.Name]; twice || f.Name == "" {
+			return fmt.Errorf("catalogue: field %q is there twice or has no name", f.Name)
+		}
+		s.fieldIndex[f.Name] = i
+		g := index(groups, f.Group)
+		if f.Class == "C3" {
+			g = -1
+		}
+		s.fieldGroup = append(s.fieldGroup, g)
+	}
+	return nil
+}
+
+// capabilities are OPA's builtins without those that look at the world: a decision depends on its input and the bundle alone.
+func capabilities() *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion()
+	c.AllowNet = []string{}
+	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {
+		return b.IsNondeterministic() || b.Name == "opa.runtime" || b.Name == "http.send" || b.Name == "uuid.parse"
+	})
+	return c
+}
+
+func compile(modules map[string]*ast.Module) (*ast.Compiler, error) {
+	c := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true)
+	copies := make(map[string]*ast.Module, len(modules))
+	for name, m := range modules {
+		copies[name] = m.Copy()
+	}
+	if c.Compile(copies); c.Failed() {
+		return nil, fmt.Errorf("compiling: %w", c.Errors)
+	}
+	return c, nil
+}
+
+// materialise evaluates the views once and gives back the data with the views in it and the modules without them.
+func materialise(ctx context.Context, b *bundle) (map[string]any, map[string]*ast.Module, error) {
+	compiler, err := compile(b.modules)
+	if err != nil {
+		return nil, nil, err
+	}
+	rs, err := rego.New(rego.Compiler(compiler), rego.Store(inmem.NewFromObject(b.data)), rego.StrictBuiltinErrors(true), rego.Query(viewsPath)).Eval(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("laying out views: %w", err)
+	}
+	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
+		return nil, nil, fmt.Errorf("laying out views: undefined")
+	}
+	data := make(map[string]any, len(b.data)+1)
+	for k, v := range b.data {
+		data[k] = v
+	}
+	data["sealtrail"] = map[string]any{"views": rs[0].Expressions[0].Value}
+	modules := make(map[string]*ast.Module, len(b.modules))
+	for name, m := range b.modules {
+		if m.Package.Path.String() != viewsPath {
+			modules[name] = m
+		}
+	}
+	return data, modules, nil
+}
+
+// evaluate asks OPA about one point of the domain. The answer is checked against the closed lists; anything unexpected is an error.
+func (s *Snapshot) evaluate(ctx context.Context, a attributes) (*cell, error) {
+	cancel := topdown.NewCancel()
+	timer := time.AfterFunc(evalTimeout, cancel.Cancel)
+	defer timer.Stop()
+	rs, err := s.query.Eval(context.WithoutCancel(ctx), rego.EvalParsedInput(s.terms.input(a)), rego.EvalTransaction(s.txn), rego.EvalExternalCancel(cancel))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvaluation, err)
+	}
+	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
+		return nil, fmt.Errorf("%w: undefined", ErrEvaluation)
+	}
+	obj, ok := rs[0].Expressions[0].Value.(ast.Object)
+	if !ok {
+		return nil, fmt.Errorf("%w: no object", ErrEvaluation)
+	}
+	c, err := s.decode(obj)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvaluation, err)
+	}
+	c.record = s.plans[a.action].record
+	return s.intern(c), nil
+}
+
+// intern shares equal cells: the domain has some 200,000 points and a few hundred different answers.
+func (s *Snapshot) intern(c *cell) *cell {
+	k := fmt.Sprint(c.allow, c.record, c.groups, c.fields, c.reason, c.reasons, c.obligations)
+	shared, _ := s.interned.LoadOrStore(k, c)
+	return shared.(*cell)
 }
 
 func groupIndex(name string) (int, bool) {
-	for i, g := range groups {
-		if g == name {
-			return i, true
-		}
-	}
-	return 0, false
+	i := index(groups, name)
+	return max(i, 0), i >= 0
 }

@@ -21,7 +21,8 @@ var (
 	stages        = []string{"open", "closed", "restricted", "archived"}
 	sensitivities = []string{"ordinary", "whistle", "privileged"}
 	facts         = []string{"fit", "implicated", "assigned", "unit", "cleared", "granted", "breakglass"}
-	kinds         = []string{KindHuman, KindApplication, KindPortal}
+	// steps are the classes of transitions; stepNone stands for an action that is no transition.
+	steps = []string{"intake", "receive", "direct", "handling", "approval", "own"}
 )
 
 // Kinds of subject. An application acts with the role application only, a portal user with the role portal only, a human with neither.

@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// Reason codes that the engine itself gives; reasons.yaml must hold them.
+const (
+	reasonNotFound        = "not_found"
+	reasonNotEvaluated    = "not_evaluated"
+	reasonUnfit           = "unfit"
+	reasonField           = "field_not_released"
+	reasonReleased        = "released"
+	reasonPurposeRequired = "purpose_required"
+	reasonPurposeUnknown  = "purpose_unknown"
+	reasonC3              = "c3_never"
+)
+
+// inputTerms are the terms of every possible input, made once.
+type inputTerms struct {
+	keys                                             map[string]*ast.Term
+	roles, actions, purposes, stages, senses, stepsT []*ast.Term
+	facts                                            []*ast.Term
+}
+
+func newInputTerms() inputTerms {
+	terms := func(names []string) []*ast.Term {
+		out := make([]*ast.Term, len(names))
+		for i, n := range names {
+			out[i] = ast.InternedTerm(n)
+		}
+		return out
+	}
+	t := inputTerms{
+		roles: terms(roles), actions: terms(actions), purposes: terms(purposes), stages: terms(stages), senses: terms(sensitivities),
+		stepsT: terms(append([]string{stepNone}, steps...)), facts: terms(facts), keys: map[string]*ast.Term{},
+	}
+	for _, k := range []string{"roles", "action", "purpose", "stage", "sensitivity", "step", "facts"} {
+		t.keys[k] = ast.InternedTerm(k)
+	}
+	return t
+}
+
+// input is what OPA sees: finite attributes only.
+func (t inputTerms) input(a attributes) ast.Value {
+	held := make([]*ast.Term, 0, 2)
+	for i, r := range t.roles {
+		if a.roles&(1<<i) != 0 {
+			held = append(held, r)
+		}
+	}
+	fs := make([][2]*ast.Term, len(t.facts))
+	for i, f := range t.facts {
+		fs[i] = [2]*ast.Term{f, ast.InternedTerm(a.facts&(1<<i) != 0)}
+	}
+	return ast.NewObject(
+		[2]*ast.Term{t.keys["roles"], ast.ArrayTerm(held...)},
+		[2]*ast.Term{t.keys["action"], t.actions[a.action]},
+		[2]*ast.Term{t.keys["purpose"], t.purposes[a.purpose]},
+		[2]*ast.Term{t.keys["stage"], t.stages[a.stage]},
+		[2]*ast.Term{t.keys["sensitivity"], t.senses[a.sens]},
+		[2]*ast.Term{t.keys["step"], t.stepsT[a.step]},
+		[2]*ast.Term{t.keys["facts"], ast.ObjectTerm(fs...)},
+	)
+}
+
+// decode reads OPA's answer {allow, groups, hidden, obligations, reason, reasons} and spreads groups over fields.
+func (s *Snapshot) decode(obj ast.Object) (*cell, error) {
+	c := &cell{}
+	allow, ok := member(obj, "allow").(ast.Boolean)
+	if !ok {
+		return nil, fmt.Errorf("allow is no boolean")
+	}
+	c.allow = bool(allow)
+	if err := c.readGroups(obj); err != nil {
+		return nil, err
+	}
+	reason, ok := member(obj, "reason").(ast.String)
+	if !ok {
+		return nil, fmt.Errorf("reason is no string")
+	}
+	c.reason = string(reason)
+	var err error
+	if c.reasons, err = stringSet(member(obj, "reasons")); err != nil {
+		return nil, fmt.Errorf("reasons: %w", err)
+	}
+	for _, code := range append([]string{c.reason}, c.reasons...) {
+		if _, known := s.reasons[code]; !known {
+			return nil, fmt.Errorf("unknown reason code %q", code)
+		}
+	}
+	slices.SortFunc(c.reasons, func(a, b string) int { return s.ranks[a] - s.ranks[b] })
+	if c.obligations, err = obligations(member(obj, "obligations")); err != nil {
+		return nil, err
+	}
+	hidden, err := stringSet(member(obj, "hidden"))
+	if err != nil {
+		return nil, fmt.Errorf("hidden: %w", err)
+	}
+	c.fields = s.spread(&c.groups, hidden)
+	return c, nil
+}
+
+func (c *cell) readGroups(obj ast.Object) error {
+	gs, ok := member(obj, "groups").(ast.Object)
+	if !ok {
+		return fmt.Errorf("groups is no object")
+	}
+	if gs.Len() != len(groups) {
+		return fmt.Errorf("groups names %d of %d groups", gs.Len(), len(groups))
+	}
+	for i, g := range groups {
+		switch v, _ := member(gs, g).(ast.String); v {
+		case "deny":
+			c.groups[i] = Deny
+		case "mask":
+			c.groups[i] = Mask
+		case "reveal":
+			c.groups[i] = Reveal
+		default:
+			return fmt.Errorf("group %s has no effect", g)
+		}
+	}
+	return nil
+}
+
+// spread gives every field of the catalogue the effect of its group.
+func (s *Snapshot) spread(g *[16]Effect, hidden []string) []Effect {
+	out := make([]Effect, len(s.fieldGroup))
+	for i, group := range s.fieldGroup {
+		if group >= 0 && !slices.Contains(hidden, s.catalogue.Fields[i].Name) {
+			out[i] = g[group]
+		}
+	}
+	return out
+}
+
+func member(o ast.Object, key string) ast.Value {
+	t := o.Get(ast.InternedTerm(key))
+	if t == nil {
+		return nil
+	}
+	return t.Value
+}
+
+func stringSet(v ast.Value) ([]string, error) {
+	set, ok := v.(ast.Set)
+	if !ok {
+		return nil, fmt.Errorf("no set")
+	}
+	var out []string
+	for _, t := range set.Slice() {
+		str, ok := t.Value.(ast.String)
+		if !ok {
+			return nil, fmt.Errorf("member is no string")
+		}
+		out = append(out, string(str))
+	}
+	return out, nil
+}
+
+func obligations(v ast.Value) ([]Obligation, error) {
+	set, ok := v.(ast.Set)
+	if !ok {
+		return nil, fmt.Errorf("obligations is no set")
+	}
+	var out []Obligation
+	for _, t := range set.Slice() {
+		o, ok := t.Value.(ast.Object)
+		if !ok {
+			return nil, fmt.Errorf("obligation is no object")
+		}
+		do, ok1 := member(o, "do").(ast.String)
+		art, ok2 := member(o, "article").(ast.String)
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("obligation lacks do or article")
+		}
+		out = append(out, Obligation{Do: string(do), Article: string(art)})
+	}
+	slices.SortFunc(out, func(a, b Obligation) int { return strings.Compare(a.Do, b.Do) })
+	return out, nil
+}

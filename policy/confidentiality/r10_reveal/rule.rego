@@ -1,0 +1,18 @@
+package sealtrail.access
+
+# METADATA
+# title: R10 opening in clear is a separate act
+# description: |
+#   Only the action reveal shows protected fields in clear and only amend writes them; reading shows masks. A reveal states its reason and
+#   spends the person's hourly budget; a search spends it too, since a search can guess. A spent budget makes the person unfit until the hour
+#   is over.
+# custom:
+#   rule: R10
+#   article: 6.1.10
+#   owner: compliance
+#   reasons: [budget_spent]
+opening_actions := {"reveal", "amend"}
+
+obligations contains {"do": "state_reason", "article": "6.1.10"} if input.action in {"reveal", "breakglass_open", "grant_request"}
+
+obligations contains {"do": "spend_budget", "article": "6.1.10"} if input.action in {"reveal", "search"}

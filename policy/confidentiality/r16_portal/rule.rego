@@ -1,0 +1,24 @@
+package sealtrail.access
+
+# METADATA
+# title: R16 the complainant sees his own complaint
+# description: |
+#   The portal shows a complainant his own complaint, known by the data subject's token: no respondent, no internal notes, no names of
+#   staff.
+# custom:
+#   rule: R16
+#   article: 6.1.16
+#   owner: compliance
+#   reasons: [portal_own_only]
+barred.portal contains group if some group in ["respondent", "handling", "whistle"]
+
+# Fields of group meta that name staff or internal handling.
+hidden contains field if {
+	"portal" in input.roles
+	some field in ["assignee", "legal_hold", "regulator_ref", "referral", "group_flag"]
+}
+
+note contains ["portal", "portal_own_only"] if {
+	"portal" in input.roles
+	input.action in {"read", "reveal"}
+}

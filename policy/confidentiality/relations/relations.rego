@@ -1,0 +1,123 @@
+# Relations.
+# Turns subject, record and time into the finite facts. The engine runs the same in typed Go (policy/relations.go); a test enumerates
+# small worlds and shows both equal. This is the only place where identifiers are compared. A missing fact is false, but implicated
+# is true unless it is shown to be false. Times are whole nanoseconds since 1970, UTC.
+package sealtrail.relations
+
+# METADATA
+# title: The facts
+# entrypoint: true
+facts := {
+	"fit": fit,
+	"implicated": implicated,
+	"assigned": assigned,
+	"unit": unit,
+	"cleared": cleared,
+	"granted": granted,
+	"breakglass": breakglass,
+}
+
+default fit := false
+
+fit if {
+	input.subject.id != ""
+	count(unfit) == 0
+}
+
+unfit contains "account_inactive" if "account_inactive" in input.subject.unfit
+
+unfit contains "budget_spent" if "budget_spent" in input.subject.unfit
+
+# A reason that the chapter does not know still makes the person unfit.
+unfit contains "unfit" if {
+	some code in input.subject.unfit
+	not code in {"training_expired", "undertaking_missing", "account_inactive", "budget_spent"}
+}
+
+default implicated := true
+
+# An application and a complainant are no staff: nothing can be about them as respondents, and their roles show no respondent.
+implicated := false if input.subject.kind in {"application", "portal"}
+
+implicated := false if {
+	input.subject.kind == "human"
+	input.subject.id != ""
+	not named
+	not handled_before
+}
+
+# An unknown staff token cannot be shown to be absent from the respondents.
+named if {
+	input.subject.staff_token == ""
+	count(input.record.respondent_tokens) > 0
+}
+
+named if input.subject.staff_token in input.record.respondent_tokens
+
+handled_before if {
+	input.record.under_review == true
+	input.subject.id in input.record.earlier_handlers
+}
+
+default assigned := false
+
+assigned if {
+	input.action in {"grant_review", "breakglass_review"}
+	input.requester in {"", input.subject.id}
+}
+
+assigned if {
+	input.action == "people"
+	input.requester == input.subject.id
+	input.requester != ""
+}
+
+assigned if {
+	not input.action in {"grant_review", "breakglass_review", "people"}
+	input.subject.kind == "human"
+	input.record.assignee == input.subject.id
+	input.subject.id != ""
+}
+
+assigned if {
+	not input.action in {"grant_review", "breakglass_review", "people"}
+	input.subject.kind == "portal"
+	input.record.data_subject_token == input.subject.data_subject_token
+	input.subject.data_subject_token != ""
+}
+
+default unit := false
+
+unit if {
+	input.subject.kind == "human"
+	input.record.department == input.subject.department
+	input.record.department != ""
+}
+
+# Duty levels; unclassified counts as the highest until somebody classifies it.
+rank := {"general": 1, "serious": 2, "major": 3, "unclassified": 3}
+
+default cleared := false
+
+cleared if input.subject.level >= rank[input.record.level]
+
+default granted := false
+
+granted if {
+	some grant in input.subject.grants
+	grant.record == input.record.id
+	grant.record != ""
+	grant.purpose == input.purpose
+	grant.from <= input.at
+	input.at < grant.until
+}
+
+default breakglass := false
+
+breakglass if {
+	some window in input.subject.breakglass
+	window.record == input.record.id
+	window.record != ""
+	window.from <= input.at
+	input.at < window.until
+}

@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// actionRow says what the decision on one action may read. Whatever is not listed is fixed before OPA is asked, so that a decision
+// cannot depend on it.
+type actionRow struct {
+	Record bool     `json:"record"`
+	Needs  string   `json:"needs"`
+	Reach  string   `json:"reach"`
+	Reads  []string `json:"reads"`
+	Facts  []string `json:"facts"`
+}
+
+// domain is domain.json: the closed lists and, per action, the facts that it reads.
+type domain struct {
+	Limit         int                  `json:"limit"`
+	Roles         []string             `json:"roles"`
+	Purposes      []string             `json:"purposes"`
+	Groups        []string             `json:"groups"`
+	Stages        []string             `json:"stages"`
+	Sensitivities []string             `json:"sensitivities"`
+	Steps         []string             `json:"steps"`
+	Facts         []string             `json:"facts"`
+	Actions       map[string]actionRow `json:"actions"`
+	Pairs         [][]string           `json:"pairs"`
+}
+
+// maxFacts is how many facts one action may read (contracts.md 8).
+const maxFacts = 7
+
+// check compares the closed lists with those compiled into this program, and the rows with what keeps the domain finite and safe.
+func (d *domain) check() error {
+	for _, l := range []struct {
+		name       string
+		have, want []string
+	}{
+		{"roles", d.Roles, roles},
+		{"purposes", d.Purposes, purposes},
+		{"groups", d.Groups, groups},
+		{"stages", d.Stages, stages},
+		{"sensitivities", d.Sensitivities, sensitivities},
+		{"steps", d.Steps, steps},
+		{"facts", d.Facts, facts},
+	} {
+		if !slices.Equal(l.have, l.want) {
+			return fmt.Errorf("domain.%s differs from the program's list", l.name)
+		}
+	}
+	if len(d.Actions) != len(actions) {
+		return fmt.Errorf("domain.actions has %d rows for %d actions", len(d.Actions), len(actions))
+	}
+	for _, a := range actions {
+		if err := d.Actions[a].check(); err != nil {
+			return fmt.Errorf("domain.actions.%s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+func (r actionRow) check() error {
+	if len(r.Facts) > maxFacts {
+		return fmt.Errorf("%d facts, at most %d", len(r.Facts), maxFacts)
+	}
+	for _, f := range r.Facts {
+		if !slices.Contains(facts, f) {
+			return fmt.Errorf("unknown fact %q", f)
+		}
+	}
+	for _, a := range r.Reads {
+		if !slices.Contains([]string{"stage", "sensitivity", "step"}, a) {
+			return fmt.Errorf("unknown attribute %q", a)
+		}
+	}
+	if !slices.Contains(r.Facts, "fit") {
+		return fmt.Errorf("does not read fit")
+	}
+	if r.Record && (!slices.Contains(r.Facts, "implicated") || !slices.Contains(r.Reads, "sensitivity")) {
+		return fmt.Errorf("is about a record but does not read implicated and sensitivity")
+	}
+	if !slices.Contains([]string{"act", "meta", "content"}, r.Needs) {
+		return fmt.Errorf("unknown need %q", r.Needs)
+	}
+	return nil
+}
+
+// plan is an actionRow prepared for packing.
+type plan struct {
+	record            bool
+	needs             string
+	facts             uint8 // mask of facts read
+	stage, sens, step bool
+	granted           bool
+}
+
+func (r actionRow) plan() plan {
+	p := plan{
+		record: r.Record, needs: r.Needs,
+		stage: slices.Contains(r.Reads, "stage"), sens: slices.Contains(r.Reads, "sensitivity"), step: slices.Contains(r.Reads, "step"),
+	}
+	for _, f := range r.Facts {
+		p.facts |= 1 << slices.Index(facts, f)
+	}
+	p.granted = p.facts&factGranted != 0
+	return p
+}
