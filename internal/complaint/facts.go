@@ -141,6 +141,11 @@ func (v *Vocabulary) listFits(typ string, value any) bool {
 	return false
 }
 
+// FitsWord reports whether s has the form of a string type of CheckFacts
+// (code, unit, ref, alias, hex, text, field or the name of a set). Validation
+// of clear values uses the very rules that the log applies to them.
+func (v *Vocabulary) FitsWord(typ, s string) bool { return v.wordFits(typ, s) }
+
 // wordFits checks one string. maxDigits is the longest run of digits that a
 // code may hold: the shortest personal number that matters (a telephone
 // number) has 11.
