@@ -151,7 +151,7 @@ const noClusterFile = "/etc/postgresql-common/createcluster.d/sealtrail-no-clust
 
 // aptInstall installs postgresql-common first, because its folder must exist
 // before the server's own installation script asks whether to make a cluster.
-func aptInstall(ctx context.Context, log Logf) error {
+func aptInstall(ctx context.Context, log Logf) (err error) {
 	log.say("no PostgreSQL %d or later here: installing the distribution's package with apt-get (about 1 minute; no system cluster is created)", MinVersion)
 	if err := apt(ctx, "install", "postgresql-common"); err != nil {
 		log.say("refreshing the package lists first")
@@ -168,7 +168,7 @@ func aptInstall(ctx context.Context, log Logf) error {
 	if err := os.WriteFile(noClusterFile, []byte("create_main_cluster = false\n"), 0o644); err != nil {
 		return fmt.Errorf("preparing the installation: %w", err)
 	}
-	defer os.Remove(noClusterFile)
+	defer func() { err = errors.Join(err, os.Remove(noClusterFile)) }()
 	return apt(ctx, "install", "postgresql")
 }
 

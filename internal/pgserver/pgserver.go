@@ -11,6 +11,7 @@ package pgserver
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,6 +34,9 @@ import (
 
 // Superuser is the name of the cluster's superuser.
 const Superuser = "postgres"
+
+// errEnded is how a server ended that says nothing about it.
+var errEnded = errors.New("exit code 0")
 
 const (
 	// startWithin is how long a start may take; recovery after a kill under
@@ -269,7 +273,7 @@ func (s *Server) awaitReady(ctx context.Context, proc *childproc.Process) error 
 	for {
 		select {
 		case <-proc.Done():
-			return fmt.Errorf("starting PostgreSQL: %w: %s", proc.Err(), childproc.Tail(s.LogFile(), 5))
+			return fmt.Errorf("starting PostgreSQL: it ended: %w: %s", cmp.Or(proc.Err(), errEnded), childproc.Tail(s.LogFile(), 5))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for PostgreSQL: %w: %s", ctx.Err(), childproc.Tail(s.LogFile(), 5))
 		case <-tick.C:

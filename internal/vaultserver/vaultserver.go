@@ -12,6 +12,7 @@
 package vaultserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -35,6 +36,9 @@ import (
 // ErrNotOurs is returned when a Vault that somebody else runs would have to be
 // stopped, sealed or unsealed.
 var ErrNotOurs = errors.New("this Vault is not ours to stop, seal or unseal")
+
+// errEnded is how a server ended that says nothing about it.
+var errEnded = errors.New("exit code 0")
 
 const (
 	// startWithin is how long the server may take to answer, and again to
@@ -296,7 +300,7 @@ func (s *Server) awaitAnswer(ctx context.Context, proc *childproc.Process) error
 	for {
 		select {
 		case <-proc.Done():
-			return fmt.Errorf("starting Vault: it ended (%v): %s", proc.Err(), childproc.Tail(s.LogFile(), 5))
+			return fmt.Errorf("starting Vault: it ended: %w: %s", cmp.Or(proc.Err(), errEnded), childproc.Tail(s.LogFile(), 5))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for Vault: %w: %s", ctx.Err(), childproc.Tail(s.LogFile(), 5))
 		case <-tick.C:
