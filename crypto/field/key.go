@@ -28,8 +28,10 @@ const maxIdle = 4
 // sealing at three allocations per field. It is safe for concurrent use and
 // prints as "[sealed]".
 type Key struct {
-	mu   sync.Mutex
-	dek  []byte // nil once destroyed
+	mu sync.Mutex
+	// dek is nil once destroyed. By pointer to an array, not a slice: fmt with a
+	// wrong verb prints an unexported *Key one level deep, past our Format.
+	dek  *[KeySize]byte
 	idle []*core
 }
 
@@ -40,7 +42,7 @@ func NewKey(dek []byte) (*Key, error) {
 	if len(dek) != KeySize {
 		return nil, fmt.Errorf("data key of %d bytes: %w", len(dek), ErrIntegrity)
 	}
-	return &Key{dek: dek}, nil
+	return &Key{dek: (*[KeySize]byte)(dek)}, nil
 }
 
 // Destroy overwrites the key with zeros and drops the prepared states. Every
@@ -50,7 +52,9 @@ func NewKey(dek []byte) (*Key, error) {
 func (k *Key) Destroy() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	clear(k.dek)
+	if k.dek != nil {
+		clear(k.dek[:])
+	}
 	k.dek, k.idle = nil, nil
 }
 
@@ -114,7 +118,7 @@ func (k *Key) take() (*core, error) {
 		k.idle = k.idle[:n-1]
 		return c, nil
 	}
-	c := &core{mac: hmac.New(sha256.New, k.dek), aad: make([]byte, 0, 256)}
+	c := &core{mac: hmac.New(sha256.New, k.dek[:]), aad: make([]byte, 0, 256)}
 	sub := expand(c.mac, nil, []byte(labelManifest))
 	c.manifest = hmac.New(sha256.New, sub)
 	clear(sub)

@@ -9,6 +9,9 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -250,12 +253,17 @@ func canonicalList(b []byte) bool {
 			return false
 		}
 		path := b[4 : 4+l]
-		if checkName("path", string(path)) != nil || b[4+l+8] != Suite1 || i > 0 && bytes.Compare(last, path) >= 0 {
+		if !canonicalPath(path) || b[4+l+8] != Suite1 || i > 0 && bytes.Compare(last, path) >= 0 {
 			return false
 		}
 		last, b = path, b[entryFixed+l:]
 	}
 	return len(b) == 0
+}
+
+// canonicalPath says the same as checkName, of bytes.
+func canonicalPath(b []byte) bool {
+	return len(b) > 0 && len(b) <= MaxName && (ascii(b) || utf8.Valid(b) && norm.NFC.IsNormal(b))
 }
 
 // BuildManifest builds one manifest; see [Sealer.Manifest].

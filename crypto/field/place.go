@@ -64,12 +64,23 @@ func checkName(what, s string) error {
 		return fmt.Errorf("%w: empty %s", ErrPlace, what)
 	case len(s) > MaxName:
 		return fmt.Errorf("%w: %s longer than %d bytes", ErrPlace, what, MaxName)
+	case ascii(s): // nearly every name: the tables of norm are slow
+		return nil
 	case !utf8.ValidString(s):
 		return fmt.Errorf("%w: %s is not UTF-8", ErrPlace, what)
 	case !norm.NFC.IsNormalString(s):
 		return fmt.Errorf("%w: %s is not in Unicode NFC", ErrPlace, what)
 	}
 	return nil
+}
+
+func ascii[S string | []byte](s S) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Place) suite() byte {

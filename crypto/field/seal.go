@@ -8,15 +8,21 @@ const slabSize = 4096
 
 // slab hands out pieces of one allocation, so that many small results cost
 // less than one allocation each. Pieces cannot grow into each other.
-type slab struct{ free []byte }
+type slab struct {
+	all  []byte // the present allocation
+	free []byte // its unused end
+}
 
-func (s *slab) next(n, size int) []byte {
+// next returns an empty slice with room for exactly n bytes, and says whether
+// it lies in a new allocation.
+func (s *slab) next(n, size int) (piece []byte, fresh bool) {
 	if len(s.free) < n {
-		s.free = make([]byte, max(n, size))
+		s.all = make([]byte, max(n, size))
+		s.free, fresh = s.all, true
 	}
-	piece := s.free[:0:n]
+	piece = s.free[:0:n]
 	s.free = s.free[n:]
-	return piece
+	return piece, fresh
 }
 
 // Sealer seals the fields of one record under one data key. It is not safe for
@@ -62,7 +68,7 @@ func (s *Sealer) Seal(p Place, plaintext []byte, shape Shape) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
 	}
-	env := s.out.next(Overhead+shape.paddedLen(len(plaintext)), s.size)
+	env, _ := s.out.next(Overhead+shape.paddedLen(len(plaintext)), s.size)
 	env = p.appendHeader(env, flags)
 	if flags != flagPadded {
 		return aead.Seal(env, nil, plaintext, c.aad), nil
@@ -117,7 +123,7 @@ func (o *Opener) Close() {
 // called after Close, once nobody reads the values any more.
 func (o *Opener) Wipe() {
 	for _, b := range o.slabs {
-		clear(b[:cap(b)])
+		clear(b)
 	}
 	o.slabs, o.out = nil, slab{}
 }
@@ -149,12 +155,12 @@ func (o *Opener) Open(p Place, envelope []byte) (Plain, error) {
 	return shaped(p.Path, value, flags)
 }
 
-// room is the place for n bytes of plaintext, remembered for Wipe.
+// room is the place for n bytes of plaintext, remembered for Wipe (but by the
+// one-shot Open, whose Opener nobody can wipe).
 func (o *Opener) room(n int) []byte {
-	fresh := len(o.out.free) < n
-	piece := o.out.next(n, o.size)
-	if fresh {
-		o.slabs = append(o.slabs, piece[:0:n], o.out.free)
+	piece, fresh := o.out.next(n, o.size)
+	if fresh && o.size > 0 {
+		o.slabs = append(o.slabs, o.out.all)
 	}
 	return piece
 }

@@ -1,0 +1,89 @@
+package field
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestExpandEqualsStandardLibrary: the hand-written HKDF-Expand over a reused
+// HMAC is the one of crypto/hkdf, for every label and field key.
+func TestExpandEqualsStandardLibrary(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		dek := rapid.SliceOfN(rapid.Byte(), KeySize, KeySize).Draw(t, "dek")
+		mac := hmac.New(sha256.New, dek)
+		for range 3 { // reuse
+			info := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "info")
+			want, err := hkdf.Expand(sha256.New, dek, string(info), KeySize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := expand(mac, nil, info); !bytes.Equal(got, want) {
+				t.Fatalf("expand = %x, want %x", got, want)
+			}
+		}
+		want, _ := hkdf.Expand(sha256.New, dek, labelCommitment, 32)
+		if got := Commitment(dek); !bytes.Equal(got[:], want) {
+			t.Fatalf("Commitment = %x, want %x", got, want)
+		}
+	})
+}
+
+func TestFieldKeyEqualsStandardLibrary(t *testing.T) {
+	t.Parallel()
+	dek := bytes.Repeat([]byte{5}, KeySize)
+	k, err := NewKey(bytes.Clone(dek))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := k.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rev := range uint64(3) {
+		p := Place{Institution: "i", Record: "r", RecordType: "t", Path: "p", Revision: rev}
+		c.fieldKey(&p, flagPadded)
+		sum := sha256.Sum256(p.appendAAD(nil, flagPadded))
+		want, err := hkdf.Expand(sha256.New, dek, labelField+"\x01"+string(sum[:]), KeySize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(c.sub[:], want) {
+			t.Errorf("revision %d: field key %x, want %x", rev, c.sub, want)
+		}
+	}
+}
+
+// TestAADIsInjective: different places never have the same additional data.
+func TestAADIsInjective(t *testing.T) {
+	t.Parallel()
+	name := rapid.StringMatching(`[ab]{1,3}`)
+	draw := func(t *rapid.T) Place {
+		return Place{Institution: name.Draw(t, "i"), Record: name.Draw(t, "r"), RecordType: name.Draw(t, "t"), Path: name.Draw(t, "p"),
+			SchemaVersion: rapid.Uint32Range(0, 1).Draw(t, "s"), Generation: rapid.Uint32Range(0, 1).Draw(t, "g"),
+			Revision: rapid.Uint64Range(0, 1).Draw(t, "n")}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		p, q := draw(t), draw(t)
+		if same := bytes.Equal(p.appendAAD(nil, 0), q.appendAAD(nil, 0)); same != (p == q) {
+			t.Fatalf("%+v and %+v: equal AAD %v", p, q, same)
+		}
+	})
+}
+
+func TestUnpadRefusesWhatPadDoesNotWrite(t *testing.T) {
+	t.Parallel()
+	for _, b := range [][]byte{nil, {}, {0}, {0, 0}, {1}, {0x80, 1}} {
+		if _, ok := unpad(b); ok {
+			t.Errorf("unpad(%x) accepted", b)
+		}
+	}
+	if v, ok := unpad([]byte{1, 0x80, 0x80, 0, 0}); !ok || !bytes.Equal(v, []byte{1, 0x80}) {
+		t.Errorf("unpad = %x, %v", v, ok)
+	}
+}
