@@ -29,7 +29,8 @@ type announcer struct {
 	kind string
 }
 
-// announcers is in the order of trying at one place: longest first.
+// announcers are by their first rune, and in the order of trying at one
+// place: longest first.
 var announcers = sorted(map[string][]string{
 	C3CVN: {
 		"cvv2", "cvv", "cvn2", "cvn", "cvc2", "cvc", "安全码", "卡验证码", "卡片验证码", "背面三位", "背面后三位", "背面末三位",
@@ -48,19 +49,22 @@ var announcers = sorted(map[string][]string{
 	C3Expiry: {"有效期", "valid thru", "valid through", "expiry date", "expiration date", "exp date", "expiry"},
 })
 
-func sorted(words map[string][]string) []announcer {
-	var out []announcer
+func sorted(words map[string][]string) map[rune][]announcer {
+	out := map[rune][]announcer{}
 	for kind, list := range words {
 		for _, w := range list {
-			out = append(out, announcer{[]rune(w), kind})
+			a := announcer{[]rune(w), kind}
+			out[a.word[0]] = append(out[a.word[0]], a)
 		}
 	}
-	slices.SortFunc(out, func(a, b announcer) int {
-		if len(a.word) != len(b.word) {
-			return len(b.word) - len(a.word)
-		}
-		return strings.Compare(string(a.word), string(b.word))
-	})
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b announcer) int {
+			if len(a.word) != len(b.word) {
+				return len(b.word) - len(a.word)
+			}
+			return strings.Compare(string(a.word), string(b.word))
+		})
+	}
 	return out
 }
 
@@ -102,7 +106,7 @@ func refine(a announcer, n int) string {
 }
 
 func announcedAt(f folded, i int) (announcer, bool) {
-	for _, a := range announcers {
+	for _, a := range announcers[f.at(i)] {
 		if !f.has(i, a.word) || isLetter(a.word[0]) && isWord(f.at(i-1)) {
 			continue
 		}
@@ -288,10 +292,12 @@ func C3Key(key string) (kind string, ok bool) {
 		}
 	}
 	flat := b.String()
-	for _, a := range announcers {
-		word := strings.NewReplacer(" ", "", "-", "").Replace(string(a.word))
-		if flat == word || flat == "card"+word || flat == "user"+word {
-			return a.kind, true
+	for _, list := range announcers {
+		for _, a := range list {
+			word := strings.NewReplacer(" ", "", "-", "").Replace(string(a.word))
+			if flat == word || flat == "card"+word || flat == "user"+word {
+				return a.kind, true
+			}
 		}
 	}
 	switch flat {
