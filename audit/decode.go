@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 	"time"
@@ -136,4 +137,23 @@ func parseTime(t []byte) time.Time {
 	}
 	return time.Date(decimal(t[0:4]), time.Month(decimal(t[5:7])), decimal(t[8:10]),
 		decimal(t[11:13]), decimal(t[14:16]), decimal(t[17:19]), decimal(t[20:26])*1000, time.UTC)
+}
+
+// MayHaveFact is a cheap first look: false means that no fact has that name, true that [BodyView.Fact] must say.
+func (v *BodyView) MayHaveFact(name string) bool {
+	return len(v.facts) > len(name)+2 && containsName(v.facts, name)
+}
+
+// containsName looks for name":, which a string value cannot hold since its quotes are escaped.
+func containsName(facts []byte, name string) bool {
+	for rest := facts; ; {
+		i := bytes.IndexByte(rest, '"')
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+1:]
+		if len(rest) > len(name)+1 && rest[len(name)] == '"' && rest[len(name)+1] == ':' && string(rest[:len(name)]) == name {
+			return true
+		}
+	}
 }

@@ -125,3 +125,13 @@ func subtree(hashes []byte) [32]byte {
 	half := len(hashes) / 2
 	return NodeHash(subtree(hashes[:half]), subtree(hashes[half:]))
 }
+
+// Clone returns a tree that grows on its own from here. Full is not taken over.
+func (t *Tree) Clone() Tree {
+	c := *t
+	c.Full = nil
+	for i := range c.edge {
+		c.edge[i] = append([]byte(nil), t.edge[i]...)
+	}
+	return c
+}

@@ -1,0 +1,97 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/sealtrail/sealtrail/audit"
+)
+
+// ErrOptions is wrapped when the options themselves are unusable: a key that is none, a saved checkpoint that is none.
+var ErrOptions = errors.New("unusable options")
+
+// ErrNoLog is wrapped when the folder holds no checkpoint at all.
+var ErrNoLog = errors.New("no log here")
+
+// Options says against what a folder is verified. Only VerifierKey is required.
+type Options struct {
+	// VerifierKey holds one or more note verifier keys ("<name>+<id>+<base64>", one per line; empty lines and lines that begin
+	// with # are skipped). The log's origin must be the name of one of them.
+	VerifierKey string
+
+	// Pinned holds signed checkpoints that the reader kept from earlier. Those of other logs are left alone, but at least one
+	// must be of this log unless Pinned is empty.
+	Pinned [][]byte
+
+	// Witnesses holds the verifier keys of the witnesses that the reader trusts, Quorum how many of them must have cosigned;
+	// 0 means all.
+	Witnesses []string
+	Quorum    int
+
+	// WitnessCheckpoints holds checkpoints that witnesses saved on their side; each must bear the cosignature of a witness.
+	WitnessCheckpoints [][]byte
+
+	// Schema, if not nil, is called with every entry and returns why its kind or facts are not allowed. It must not keep v.
+	Schema func(v *audit.LeafView) error
+
+	// Entries, if not nil, is called with every entry in order, after its hash was taken into the tree. Whether the tree is the
+	// signed one is known only at the end: results count only if the report is OK. It must not keep v; an error ends the
+	// verification and is returned.
+	Entries func(v *audit.LeafView) error
+
+	// Trails, if not nil, holds the trails of the institution's earlier logs and takes up those of this one. Nil means a log
+	// whose trails all begin in it, or whose first entry is of the kind "log.opened".
+	Trails *Trails
+}
+
+// keys is what Options come to when parsed.
+type keys struct {
+	logs      []note.Verifier
+	witnesses []note.Verifier
+	quorum    int
+}
+
+func (o *Options) parse() (*keys, error) {
+	k := &keys{quorum: o.Quorum}
+	for line := range strings.Lines(o.VerifierKey) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		v, err := note.NewVerifier(line)
+		if err != nil {
+			return nil, fmt.Errorf("%w: verifier key: %w", ErrOptions, err)
+		}
+		k.logs = append(k.logs, v)
+	}
+	if len(k.logs) == 0 {
+		return nil, fmt.Errorf("%w: no verifier key", ErrOptions)
+	}
+	for _, w := range o.Witnesses {
+		v, err := audit.NewCosignatureVerifier(strings.TrimSpace(w))
+		if err != nil {
+			return nil, fmt.Errorf("%w: witness key: %w", ErrOptions, err)
+		}
+		k.witnesses = append(k.witnesses, v)
+	}
+	if k.quorum == 0 {
+		k.quorum = len(k.witnesses)
+	}
+	if k.quorum < 0 || k.quorum > len(k.witnesses) {
+		return nil, fmt.Errorf("%w: quorum %d of %d witnesses", ErrOptions, o.Quorum, len(k.witnesses))
+	}
+	return k, nil
+}
+
+// log returns the key of the log with that origin.
+func (k *keys) log(origin string) note.Verifier {
+	for _, v := range k.logs {
+		if v.Name() == origin {
+			return v
+		}
+	}
+	return nil
+}
