@@ -2,9 +2,14 @@ package pglog
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sealtrail/sealtrail/audit"
 )
 
 // Finding is one place where PostgreSQL does not hold what was appended, sequenced or published. ID is an entry id and Index a
@@ -20,10 +25,209 @@ type Finding struct {
 	HasIndex bool
 }
 
+// Codes of a Finding.
+const (
+	FoundMissing  = "missing"  // a row or file that must exist does not
+	FoundChanged  = "changed"  // a row or file has other bytes than were sequenced
+	FoundOrphan   = "orphan"   // an entry that is neither pending nor a leaf, or a row that belongs to none
+	FoundTwice    = "twice"    // an entry that is pending and a leaf, or two leaves
+	FoundTrail    = "trail"    // a trail's numbers or links do not fit
+	FoundRoot     = "root"     // a root that is not the root of the leaves
+	FoundBehind   = "behind"   // fewer leaves than were published
+	FoundRejected = "rejected" // a pending entry that no leaf can be made of
+)
+
+// String is "table id n index i: code: detail".
+func (f Finding) String() string {
+	s := f.Table
+	if f.Log != "" {
+		s += " of " + f.Log
+	}
+	if f.HasID {
+		s += fmt.Sprintf(" id %d", f.ID)
+	}
+	if f.HasIndex {
+		s += fmt.Sprintf(" index %d", f.Index)
+	}
+	return s + ": " + f.Code + ": " + f.Detail
+}
+
+// maxFindings bounds the list: whoever replaces the whole log need not fill the memory of the one who looks.
+const maxFindings = 1000
+
 // Check compares entry, leaf, tree, pending, trail heads, openings and checkpoints of one institution in PostgreSQL with each
-// other and with the published folder (its root: logs lie in <institution>/<year>), and names table, id and index of every
-// difference. It believes no stored hash: leaves are put together and hashed again. A nil slice means that everything agrees. It
-// works in one read-only snapshot. Errors wrap [ErrUnavailable] for the database; an unreadable folder is a finding.
+// other and with the published folder (its root: logs lie in <institution>/<year>; nil: database only), and names table, id and
+// index of every difference, at most 1,000. It believes no stored hash: leaves are put together and hashed again. A nil slice
+// means that everything agrees. It works in one read-only snapshot; what is published after the snapshot is not looked at. It
+// verifies no signature: that is package verify's work, with a pinned key. Errors wrap [ErrUnavailable] and mean that the
+// database could not be read; an unreadable folder is a finding.
 func Check(ctx context.Context, pool *pgxpool.Pool, institution string, published fs.FS) ([]Finding, error) {
-	return nil, nil
+	c := &checker{institution: institution, published: published, trails: map[string]trailAt{}}
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, pool, opts, func(tx pgx.Tx) error { return c.all(ctx, tx) })
+	if err != nil && !errors.Is(err, errEnough) {
+		return c.found, unavailable("checking the log", err)
+	}
+	return c.found, nil
+}
+
+var errEnough = errors.New("enough findings")
+
+// checker is one run of Check.
+type checker struct {
+	institution string
+	published   fs.FS
+	found       []Finding
+	trails      map[string]trailAt // as the leaves give them, across years
+}
+
+// trailAt is the head of one trail as the leaves give it.
+type trailAt struct {
+	n    uint64
+	id   uint64
+	hash [32]byte
+}
+
+func (c *checker) add(f Finding) error {
+	if c.found = append(c.found, f); len(c.found) >= maxFindings {
+		return errEnough
+	}
+	return nil
+}
+
+func (c *checker) all(ctx context.Context, tx pgx.Tx) error {
+	list, err := shards(ctx, tx, c.institution)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if err := c.log(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	for _, step := range []func(context.Context, pgx.Tx) error{c.trailHeads, c.queue, c.rows} {
+		if err := step(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// log walks one log: every leaf in order, beside the published entry of the same index.
+func (c *checker) log(ctx context.Context, tx pgx.Tx, s Shard) error {
+	w := &walk{checker: c, shard: s, tree: &audit.Tree{}, published: openPublished(c.published, s)}
+	if err := w.readRoots(ctx, tx); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, e.body, e.subject
+		from audit.leaf l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id
+		where l.institution = $1 and l.year = $2 order by l.idx`, s.Institution, s.Year)
+	if err != nil {
+		return err
+	}
+	var r leafRow
+	var hash, prev []byte
+	r.p.Log = s.Origin
+	_, err = pgx.ForEachRow(rows, []any{&r.p.Index, &r.p.ID, &hash, &r.p.SeqAt, &r.p.TrailN, &prev, &r.body, &r.subject}, func() error {
+		copy(r.hash[:], hash)
+		copy(r.p.TrailPrev[:], prev)
+		return w.leaf(r)
+	})
+	if err != nil {
+		return err
+	}
+	return w.end()
+}
+
+// trailHeads compares audit.trail with the trails that the leaves give.
+func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, "select subject, n, last_id, last_hash from audit.trail where institution = $1", c.institution)
+	if err != nil {
+		return err
+	}
+	var subject string
+	var n, id uint64
+	var hash []byte
+	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash}, func() error {
+		t, ok := c.trails[subject]
+		delete(c.trails, subject)
+		if ok && t.n == n && t.id == id && string(t.hash[:]) == string(hash) {
+			return nil
+		}
+		return c.add(Finding{Table: "audit.trail", Code: FoundTrail, ID: id, HasID: true, Detail: "the head is not the trail's last leaf"})
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range c.trails {
+		if err := c.add(Finding{Table: "audit.trail", Code: FoundMissing, ID: t.id, HasID: true, Detail: "no head for this leaf's trail"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// queue looks at entries that have no leaf.
+func (c *checker) queue(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		select e.id, e.subject, e.body, p.id is not null
+		from audit.entry e left join audit.pending p using (institution, id)
+		where e.institution = $1 and not exists (select from audit.leaf l where l.institution = e.institution and l.entry_id = e.id)
+		order by e.id`, c.institution)
+	if err != nil {
+		return err
+	}
+	var id uint64
+	var subject string
+	var body []byte
+	var pending bool
+	var view audit.BodyView
+	_, err = pgx.ForEachRow(rows, []any{&id, &subject, &body, &pending}, func() error {
+		if !pending {
+			return c.add(Finding{Table: "audit.pending", Code: FoundOrphan, ID: id, HasID: true, Detail: "the entry has neither an index nor a place in the queue"})
+		}
+		if !sequenceable(body, subject, c.institution, &view) {
+			return c.add(Finding{Table: "audit.entry", Code: FoundRejected, ID: id, HasID: true, Detail: "the body is not canonical or is of another subject or institution"})
+		}
+		return nil
+	})
+	return err
+}
+
+// rows looks for rows that belong to nothing.
+func (c *checker) rows(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		select 'audit.pending', 'missing', p.id, null::bigint, 'the queued entry does not exist'
+		from audit.pending p where p.institution = $1
+		  and not exists (select from audit.entry e where e.institution = p.institution and e.id = p.id)
+		union all
+		select 'audit.pending', 'twice', p.id, l.idx, 'the entry is queued although it has an index'
+		from audit.pending p join audit.leaf l on l.institution = p.institution and l.entry_id = p.id where p.institution = $1
+		union all
+		select 'audit.leaf', 'twice', l.entry_id, max(l.idx), 'the entry has more than one leaf'
+		from audit.leaf l where l.institution = $1 group by l.entry_id having count(*) > 1
+		union all
+		select 'audit.opening', 'orphan', o.entry_id, null, 'the opened entry does not exist'
+		from audit.opening o where o.institution = $1
+		  and not exists (select from audit.entry e where e.institution = o.institution and e.id = o.entry_id)
+		order by 1, 3`, c.institution)
+	if err != nil {
+		return err
+	}
+	var f Finding
+	var index *int64
+	_, err = pgx.ForEachRow(rows, []any{&f.Table, &f.Code, &f.ID, &index, &f.Detail}, func() error {
+		f.HasID, f.HasIndex, f.Index = true, index != nil, 0
+		if index != nil {
+			f.Index = uint64(*index)
+		}
+		return c.add(f)
+	})
+	return err
+}
+
+// sequenceable reports whether a leaf may be made of body.
+func sequenceable(body []byte, subject, institution string, view *audit.BodyView) bool {
+	return audit.ScanBody(body, view) == nil && string(view.Subject()) == subject && string(view.Institution()) == institution
 }

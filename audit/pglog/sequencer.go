@@ -207,7 +207,7 @@ func (s *Sequencer) take(ctx context.Context, tx pgx.Tx) ([]pendingEntry, error)
 		if err := rows.Scan(&e.id, &e.subject, &e.body); err != nil {
 			return nil, err
 		}
-		if audit.ScanBody(e.body, &view) != nil || string(view.Subject()) != e.subject || string(view.Institution()) != s.cfg.Institution {
+		if !sequenceable(e.body, e.subject, s.cfg.Institution, &view) {
 			rejected++
 			continue
 		}
