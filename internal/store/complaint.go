@@ -34,11 +34,15 @@ type Complaint struct {
 	ThirdParty, RegulatorRef, Referral              string
 	GroupFlag                                       bool
 	AmountBand                                      string
-	LegalHold                                       bool
+	Holds                                           []string
 	RetentionUntil                                  *time.Time
 	Milestones                                      map[string]time.Time
+	Performers                                      map[string]string
+	ExtensionDays                                   map[string]int
+	UnderReview                                     bool
 	EarlierHandlers                                 []string
 	RespondentTokens                                [][]byte
+	DataSubjectToken                                []byte
 	DueAt                                           time.Time // Never if no limit is open
 	DueClock                                        string
 	DueProvisional                                  bool
@@ -51,8 +55,8 @@ var Never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 const clearColumns = `institution, id, revision, schema_version, generation, complaint_no, source, source_id, channel,
 received_at, received_evidence, recorded_at, state, stage, sensitivity, level, type, business_code, product_code, reason_code,
-branch, department, assignee, party_type, id_type, third_party, regulator_ref, referral, group_flag, amount_band, legal_hold,
-retention_until, milestones, earlier_handlers, respondent_bidx, due_at, due_clock, due_provisional, manifest`
+branch, department, assignee, party_type, id_type, third_party, regulator_ref, referral, group_flag, amount_band, holds,
+retention_until, milestones, performers, extension_days, under_review, earlier_handlers, respondent_bidx, data_subject_bidx, due_at, due_clock, due_provisional, manifest`
 
 var (
 	columnNames   = allColumns()
@@ -93,7 +97,8 @@ func (c *Complaint) clear() []any {
 		&c.Institution, &c.ID, &c.Revision, &c.SchemaVersion, &c.Generation, &c.ComplaintNo, &c.Source, &c.SourceID, &c.Channel,
 		&c.ReceivedAt, &c.ReceivedEvidence, &c.RecordedAt, &c.State, &c.Stage, &c.Sensitivity, &c.Level, &c.Type, &c.BusinessCode,
 		&c.ProductCode, &c.ReasonCode, &c.Branch, &c.Department, &c.Assignee, &c.PartyType, &c.IDType, &c.ThirdParty, &c.RegulatorRef,
-		&c.Referral, &c.GroupFlag, &c.AmountBand, &c.LegalHold, &c.RetentionUntil, &c.Milestones, &c.EarlierHandlers, &c.RespondentTokens,
+		&c.Referral, &c.GroupFlag, &c.AmountBand, &c.Holds, &c.RetentionUntil, &c.Milestones, &c.Performers, &c.ExtensionDays, &c.UnderReview, &c.EarlierHandlers,
+		&c.RespondentTokens, &c.DataSubjectToken,
 		&c.DueAt, &c.DueClock, &c.DueProvisional, &c.Manifest,
 	}
 }
@@ -271,7 +276,11 @@ func valueOf(pointer any) any {
 	case *[][]byte:
 		return nonNil(*p)
 	case *map[string]time.Time:
-		return *p
+		return nonNilMap(*p)
+	case *map[string]string:
+		return nonNilMap(*p)
+	case *map[string]int:
+		return nonNilMap(*p)
 	}
 	panic("store: a column of a type that valueOf does not know")
 }
@@ -281,4 +290,11 @@ func nonNil[T any](list []T) []T {
 		return []T{}
 	}
 	return list
+}
+
+func nonNilMap[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
 }

@@ -217,3 +217,33 @@ func (s *Store) Requirements(ctx context.Context, institution string) (map[strin
 	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error { found[name] = value; return nil })
 	return found, Classify(err)
 }
+
+// AnyDuty reports whether anybody of the institution was ever appointed. It
+// locks the register of duties against a second founder until tx ends.
+func (s *Store) AnyDuty(ctx context.Context, tx pgx.Tx, institution string) (bool, error) {
+	var any bool
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('sealtrail.founding/' || $1, 0))`, institution); err != nil {
+		return false, Classify(err)
+	}
+	err := tx.QueryRow(ctx, `select exists (select from people.duty where institution = $1)`, institution).Scan(&any)
+	return any, Classify(err)
+}
+
+// SetRequirements writes an institution's own numbers with an operator's
+// connection; the service itself may only read them. Names that exist are
+// overwritten.
+func SetRequirements(ctx context.Context, dsn, institution string, values map[string]string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return Classify(err)
+	}
+	defer conn.Close(ctx)
+	for name, value := range values {
+		_, err := conn.Exec(ctx, `insert into people.requirement (institution, name, value) values ($1, $2, $3)
+			on conflict (institution, name) do update set value = excluded.value`, institution, name, value)
+		if err != nil {
+			return Classify(err)
+		}
+	}
+	return nil
+}

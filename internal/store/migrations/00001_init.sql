@@ -37,11 +37,15 @@ create table sealtrail.complaint (
 	referral text not null,
 	group_flag boolean not null,
 	amount_band text not null,
-	legal_hold boolean not null,
+	holds text[] not null,
 	retention_until timestamptz,
 	milestones jsonb not null,
+	performers jsonb not null,
+	extension_days jsonb not null,
+	under_review boolean not null,
 	earlier_handlers text[] not null,
 	respondent_bidx bytea[] not null,
+	data_subject_bidx bytea,
 	due_at timestamptz not null,
 	due_clock text not null,
 	due_provisional boolean not null,
@@ -78,6 +82,8 @@ comment on column sealtrail.complaint.revision is 'Grows by one with each change
 comment on column sealtrail.complaint.generation is 'Generation of the data key in keys.wrapped';
 comment on column sealtrail.complaint.milestones is 'Event time per milestone, RFC 3339 microseconds; clocks are computed from it';
 comment on column sealtrail.complaint.respondent_bidx is 'Blind-index tokens of the staff complained about, so that recusal needs no decryption';
+comment on column sealtrail.complaint.performers is 'Who last did each transition, for the four-eyes rules';
+comment on column sealtrail.complaint.data_subject_bidx is 'Blind-index token of the complainant''s identity number, for repeats and subject requests';
 comment on column sealtrail.complaint.due_at is 'Earliest unmet time limit, infinity when none is open';
 
 -- Ciphertext does not compress: do not try.

@@ -1,0 +1,310 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/store"
+	"github.com/sealtrail/sealtrail/policy"
+)
+
+// question is what a caller wants, before anything is looked up.
+type question struct {
+	action, purpose string
+	id              string   // complaint id; empty for actions without a record
+	transition      string   // name, for action transition
+	requester       string   // whose request is decided on, for reviews
+	fields          []string // fields that must all be allowed, by catalogue name
+}
+
+// asked is an allowed question with the very facts that it was decided on.
+type asked struct {
+	question
+	caller   Caller
+	alias    string
+	at       time.Time
+	subject  policy.Subject
+	facts    *store.Subject
+	row      *store.Complaint // nil for actions without a record
+	key      *store.Wrapped
+	decision policy.Decision
+}
+
+// nowhere is looked up for ids that are not UUIDs, so that a malformed id costs
+// what an unknown one does.
+const nowhere = "00000000-0000-0000-0000-000000000000"
+
+// askRecord decides on one record. Refusals are durable before they are
+// returned; an unknown id and a record whose metadata is denied are one answer.
+func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, error) {
+	a, err := d.begin(ctx, c, q)
+	if err != nil {
+		return nil, err
+	}
+	id := q.id
+	if !isUUID(id) {
+		id = nowhere
+	}
+	loaded, err := d.cfg.Store.Load(ctx, d.cfg.Institution, id, c.Person, a.at)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	a.know(loaded.Subject)
+	if err := d.admit(ctx, a); err != nil {
+		return nil, err
+	}
+	if loaded.Complaint == nil {
+		return nil, d.notFound(ctx, a)
+	}
+	a.row, a.key = loaded.Complaint, loaded.Key
+	return a, d.decide(ctx, a)
+}
+
+// ask decides on an action without a record.
+func (d *Door) ask(ctx context.Context, c Caller, q question) (*asked, error) {
+	a, err := d.begin(ctx, c, q)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := d.cfg.Store.Subject(ctx, d.cfg.Institution, c.Person, a.at)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	a.know(facts)
+	return a, d.decide(ctx, a)
+}
+
+func (d *Door) begin(ctx context.Context, c Caller, q question) (*asked, error) {
+	if c.Institution != d.cfg.Institution {
+		return nil, ErrNotFound
+	}
+	if q.purpose == "" {
+		return nil, ErrPurposeRequired
+	}
+	if !complaint.Registry().Has("purpose", q.purpose) {
+		return nil, invalid("/purpose", "unknown_value")
+	}
+	alias, err := d.cfg.Log.Alias(ctx, c.Person)
+	if err != nil {
+		return nil, logError(err)
+	}
+	return &asked{question: q, caller: c, alias: alias, at: d.now()}, nil
+}
+
+// know turns what the register holds into the policy's subject. Effective roles
+// are the token's AND the register's: neither the identity provider's
+// administrator nor a stale token can appoint anybody.
+func (a *asked) know(s *store.Subject) {
+	a.facts = s
+	a.subject = policy.Subject{ID: a.caller.Person, Kind: string(a.caller.Kind)}
+	if a.caller.Kind == Portal {
+		a.subject.Roles = intersect(a.caller.Roles, []string{"portal"})
+		a.subject.DataSubjectToken = []byte(a.caller.Subject)
+		return
+	}
+	if s == nil || s.Kind != string(a.caller.Kind) {
+		a.subject.Unfit = []string{"account_inactive"}
+		return
+	}
+	a.subject.Department, a.subject.StaffToken = s.Department, s.StaffToken
+	for _, duty := range s.Duties {
+		if slices.Contains(a.caller.Roles, duty.Role) && !slices.Contains(a.subject.Roles, duty.Role) {
+			a.subject.Roles = append(a.subject.Roles, duty.Role)
+			a.subject.Level = max(a.subject.Level, duty.Level)
+		}
+	}
+	a.subject.Unfit = unfit(s, a.action, a.at)
+	for _, g := range s.Grants {
+		a.subject.Grants = append(a.subject.Grants, policy.Grant{Record: g.Complaint, Purpose: g.Purpose, Groups: g.Groups, From: g.From, Until: g.Until})
+	}
+	for _, b := range s.BreakGlass {
+		a.subject.BreakGlass = append(a.subject.BreakGlass, policy.BreakGlass{Record: b.Complaint, From: b.From, Until: b.Until})
+	}
+}
+
+// unfit lists the reasons why a person may not act at all now: R6 training, R7
+// undertaking, R8 account, R10 budget, R22 overdue review.
+func unfit(s *store.Subject, action string, at time.Time) []string {
+	var codes []string
+	if s.Status != "active" {
+		codes = append(codes, "account_inactive")
+	}
+	if s.Kind != string(Human) {
+		return codes
+	}
+	if s.TrainedUntil == nil || !s.TrainedUntil.After(at) {
+		codes = append(codes, "training_expired")
+	}
+	if !s.Undertaken {
+		codes = append(codes, "undertaking_missing")
+	}
+	if s.ReviewOverdue {
+		codes = append(codes, "breakglass_unreviewed")
+	}
+	if action == "reveal" && s.RevealsThisHour >= s.RevealsPerHour {
+		codes = append(codes, "budget_spent")
+	}
+	return codes
+}
+
+func intersect(a, b []string) []string {
+	var both []string
+	for _, s := range a {
+		if slices.Contains(b, s) && !slices.Contains(both, s) {
+			both = append(both, s)
+		}
+	}
+	return both
+}
+
+// request is the policy's question about a row; a nil row asks without one.
+func (a *asked) request(institution string, row *store.Complaint) policy.Request {
+	r := policy.Request{Institution: institution, Action: a.action, Purpose: a.purpose, Transition: a.transition,
+		Requester: a.requester, Subject: a.subject, At: a.at}
+	if row == nil {
+		return r
+	}
+	r.Record = policy.Record{ID: row.ID, Department: row.Department, Assignee: row.Assignee, Level: row.Level, Stage: row.Stage,
+		Sensitivity: row.Sensitivity, RespondentTokens: row.RespondentTokens, EarlierHandlers: row.EarlierHandlers, UnderReview: row.UnderReview}
+	if a.caller.Kind == Portal {
+		r.Record.DataSubjectToken = []byte(row.ID)
+	}
+	return r
+}
+
+// admit decides what needs no record, so that a role that may never do this
+// hears it plainly and learns nothing about the id.
+func (d *Door) admit(ctx context.Context, a *asked) error {
+	var err error
+	a.decision, err = d.cfg.Policy.Admit(ctx, a.request(d.cfg.Institution, nil))
+	if err != nil {
+		return policyError(err)
+	}
+	if !a.decision.Allowed() {
+		return d.refuse(ctx, a)
+	}
+	return nil
+}
+
+func (d *Door) decide(ctx context.Context, a *asked) error {
+	var err error
+	a.decision, err = d.cfg.Policy.Decide(ctx, a.request(d.cfg.Institution, a.row))
+	if err != nil {
+		return policyError(err)
+	}
+	if !a.decision.Allowed() {
+		if a.row != nil && a.decision.MetaDenied() {
+			return d.notFound(ctx, a)
+		}
+		return d.refuse(ctx, a)
+	}
+	if denied := a.denied(a.fields); len(denied) > 0 && a.action != "transition" {
+		return d.refuse(ctx, a)
+	}
+	return nil
+}
+
+func (a *asked) denied(fields []string) []string {
+	var denied []string
+	for _, f := range fields {
+		if a.decision.Effect(f) != policy.Reveal {
+			denied = append(denied, f)
+		}
+	}
+	return denied
+}
+
+// refuse makes the refusal durable and explains it.
+func (d *Door) refuse(ctx context.Context, a *asked) error {
+	receipt, err := d.record(ctx, a.denial(false))
+	if err != nil {
+		return err
+	}
+	return &RefusedError{Decision: decisionView(a.decision), Audit: receiptRef(receipt), Fields: a.denied(a.fields)}
+}
+
+// notFound records an access to a record that does not exist for this caller.
+// The entry says which; the answer does not.
+func (d *Door) notFound(ctx context.Context, a *asked) error {
+	if _, err := d.record(ctx, a.denial(true)); err != nil {
+		return err
+	}
+	return ErrNotFound
+}
+
+// record makes one entry durable. Without it nothing may follow.
+func (d *Door) record(ctx context.Context, body audit.Body) (pglog.Receipt, error) {
+	receipts, err := d.recordAll(ctx, []audit.Body{body})
+	if err != nil {
+		return pglog.Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+func (d *Door) recordAll(ctx context.Context, bodies []audit.Body) ([]pglog.Receipt, error) {
+	for i := range bodies {
+		if err := complaint.CheckFacts(bodies[i].Kind, bodies[i].Facts); err != nil {
+			return nil, fmt.Errorf("recording %s: %w", bodies[i].Kind, err)
+		}
+	}
+	receipts, err := d.cfg.Log.Append(ctx, bodies...)
+	if err != nil {
+		return nil, logError(err)
+	}
+	return receipts, nil
+}
+
+// spend takes one reveal from the budget, atomically; whoever comes second to
+// the last one is refused as if it had been empty from the start.
+func (d *Door) spend(ctx context.Context, a *asked) error {
+	if a.caller.Kind == Portal {
+		return nil
+	}
+	ok, err := d.cfg.Store.SpendReveal(ctx, d.cfg.Institution, a.caller.Person, a.at, a.facts.RevealsPerHour)
+	if err != nil {
+		return storeError(err)
+	}
+	if ok {
+		return nil
+	}
+	a.subject.Unfit = append(a.subject.Unfit, "budget_spent")
+	if err := d.decide(ctx, a); err != nil {
+		return err
+	}
+	return errors.New("deciding on a spent budget: the policy does not refuse it")
+}
+
+func policyError(err error) error {
+	switch {
+	case errors.Is(err, policy.ErrPurposeRequired):
+		return ErrPurposeRequired
+	case errors.Is(err, policy.ErrUnknownPurpose):
+		return invalid("/purpose", "unknown_value")
+	}
+	return fmt.Errorf("deciding: %w", err)
+}
+
+func storeError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return fmt.Errorf("%w: %w", ErrStoreUnavailable, err)
+	case errors.Is(err, store.ErrNotFound):
+		return ErrNotFound
+	case errors.Is(err, store.ErrStale):
+		return ErrStale
+	}
+	return err
+}
+
+func logError(err error) error {
+	if errors.Is(err, pglog.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrUnrecorded, err)
+	}
+	return fmt.Errorf("writing the log: %w", err)
+}

@@ -1,0 +1,387 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/field"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
+	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/store"
+)
+
+// MaxBatch is the most complaints that one CreateBatch takes.
+const MaxBatch = 500
+
+// repeatWithin is the window of the repeat figure (M14): 180 days.
+const repeatWithin = 180 * 24 * time.Hour
+
+// Create stores one complaint. Filing the same (source, source id) or the same
+// idempotency key again answers with the complaint that is already there.
+func (d *Door) Create(ctx context.Context, c Caller, r CreateRequest) (*Created, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	a, err := d.ask(ctx, c, question{action: "create", purpose: r.Purpose})
+	if err != nil {
+		return nil, err
+	}
+	use, err := d.idempotent(ctx, a, r)
+	if err != nil {
+		return nil, err
+	}
+	if use != nil && use.Resource != "" {
+		return d.existing(ctx, a, use.Resource)
+	}
+	items := d.store(ctx, a, []intake.Draft{r.Draft}, use)
+	return items[0].Created, items[0].Err
+}
+
+// CreateBatch stores up to MaxBatch complaints in one transaction. Each draft
+// has its own outcome: a bad one does not hinder its neighbours.
+func (d *Door) CreateBatch(ctx context.Context, c Caller, purpose string, drafts []intake.Draft) ([]BatchItem, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchDeadline)
+	defer cancel()
+	if len(drafts) == 0 || len(drafts) > MaxBatch {
+		return nil, invalid("/drafts", "out_of_range")
+	}
+	a, err := d.ask(ctx, c, question{action: "create", purpose: purpose})
+	if err != nil {
+		return nil, err
+	}
+	return d.store(ctx, a, drafts, nil), nil
+}
+
+// batchDeadline bounds a batch: MaxBatch complaints are two Vault batches and
+// one transaction.
+const batchDeadline = 10 * time.Second
+
+// filing is one draft on its way into the store.
+type filing struct {
+	at     int // position in the answer
+	draft  intake.Draft
+	values sealing
+	items  []IndexItem
+	row    *store.NewComplaint
+	repeat bool
+}
+
+// store validates, seals and stores drafts. The answer has one item per draft.
+func (d *Door) store(ctx context.Context, a *asked, drafts []intake.Draft, use *store.Idempotency) []BatchItem {
+	out := make([]BatchItem, len(drafts))
+	filings := d.accept(ctx, a, drafts, out)
+	for attempt := 0; len(filings) > 0; attempt++ {
+		var err error
+		if filings, err = d.dropExisting(ctx, a, filings, out); err != nil || len(filings) == 0 {
+			return failAll(out, filings, err)
+		}
+		if err = d.prepare(ctx, a, filings); err != nil {
+			return failAll(out, filings, err)
+		}
+		err = d.insert(ctx, a, filings, use, out)
+		// Somebody else stored one of them meanwhile: look again, once or twice.
+		if err == nil || !errors.Is(err, store.ErrDuplicate) || attempt == 2 {
+			return failAll(out, filings, err)
+		}
+	}
+	return out
+}
+
+func failAll(out []BatchItem, filings []*filing, err error) []BatchItem {
+	for _, f := range filings {
+		if err != nil {
+			out[f.at] = BatchItem{Err: txError(err)}
+		}
+	}
+	return out
+}
+
+// accept validates drafts; what must never be stored (C3) is refused with an
+// entry that names the field.
+func (d *Door) accept(ctx context.Context, a *asked, drafts []intake.Draft, out []BatchItem) []*filing {
+	var filings []*filing
+	for i, draft := range drafts {
+		draft = intake.Clean(draft)
+		problems := intake.Validate(draft, a.at)
+		f := &filing{at: i, draft: draft, values: sealing{}}
+		for name, value := range draft.Fields {
+			f.values[name] = &value
+		}
+		if len(problems) == 0 {
+			items, err := f.values.indexItems(a.decision.ID())
+			if wrong, ok := errors.AsType[*InvalidError](err); ok {
+				problems = wrong.Problems
+			}
+			f.items = items
+		}
+		if len(problems) > 0 {
+			out[i].Err = d.rejected(ctx, a, draft, problems)
+			continue
+		}
+		filings = append(filings, f)
+	}
+	return filings
+}
+
+// rejected records what a refused draft tried to store, by name, and returns
+// its problems.
+func (d *Door) rejected(ctx context.Context, a *asked, draft intake.Draft, problems []intake.Problem) error {
+	for _, p := range problems {
+		kind, ok := p.C3()
+		if !ok {
+			continue
+		}
+		facts := audit.Facts{"field": p.Field(), "c3_kind": kind}
+		if complaint.Registry().Has("channel", draft.Channel) {
+			facts["channel"] = draft.Channel
+		}
+		if _, err := d.record(ctx, a.body(audit.StageEvent, "intake.c3_refused", facts)); err != nil {
+			return err
+		}
+	}
+	return &InvalidError{problems}
+}
+
+// dropExisting answers drafts that are stored already and keeps the others. Two
+// drafts of the same source id within the batch are one complaint.
+func (d *Door) dropExisting(ctx context.Context, a *asked, filings []*filing, out []BatchItem) ([]*filing, error) {
+	bySource := map[string][]string{}
+	for _, f := range filings {
+		bySource[f.draft.Source] = append(bySource[f.draft.Source], f.draft.SourceID)
+	}
+	fresh := filings[:0:0]
+	for source, ids := range bySource {
+		found, err := d.cfg.Store.BySource(ctx, d.cfg.Institution, source, ids)
+		if err != nil {
+			return filings, err
+		}
+		taken := map[string]bool{}
+		for _, f := range filings {
+			if f.draft.Source != source {
+				continue
+			}
+			switch id := found[f.draft.SourceID]; {
+			case id != "":
+				out[f.at].Created, out[f.at].Err = d.existing(ctx, a, id)
+			case taken[f.draft.SourceID]:
+				out[f.at].Err = invalid("/source_id", "duplicate")
+			default:
+				taken[f.draft.SourceID] = true
+				fresh = append(fresh, f)
+			}
+		}
+	}
+	slices.SortFunc(fresh, func(x, y *filing) int { return x.at - y.at })
+	return fresh, nil
+}
+
+// existing answers a repeated filing: nothing is disclosed but that it is there.
+func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, error) {
+	loaded, err := d.cfg.Store.Load(ctx, d.cfg.Institution, id, a.caller.Person, a.at)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if loaded.Complaint == nil {
+		return nil, ErrNotFound
+	}
+	receipt, err := d.record(ctx, a.body(audit.StageEvent, "access.read", audit.Facts{"masked": 0}))
+	if err != nil {
+		return nil, err
+	}
+	created := d.created(loaded.Complaint, receiptRef(receipt))
+	created.Existing = true
+	return created, nil
+}
+
+func (d *Door) created(row *store.Complaint, ref AuditRef) *Created {
+	return &Created{ID: row.ID, ComplaintNo: row.ComplaintNo, Revision: row.Revision, State: row.State, Due: d.dues(row), Audit: ref}
+}
+
+// prepare mints keys and asks for tokens, at the same time and each in as few
+// Vault calls as possible, and then seals.
+func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
+	mints := make([]keyring.MintRequest, len(filings))
+	var items []IndexItem
+	for i, f := range filings {
+		f.row = d.newRow(a, f)
+		mints[i] = keyring.MintRequest{ID: keyID(&f.row.Complaint), Reference: f.row.ID}
+		items = append(items, f.items...)
+	}
+	var minted []keyring.MintResult
+	var tokens [][]byte
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error { minted = d.cfg.Keys.MintBatch(gctx, mints); return nil })
+	group.Go(func() (err error) {
+		if len(items) > 0 {
+			tokens, err = d.cfg.Index.Tokens(gctx, items)
+		}
+		return err
+	})
+	err := group.Wait()
+	defer func() {
+		for _, m := range minted {
+			m.Lease.Release()
+		}
+	}()
+	if err != nil {
+		return keyError(err)
+	}
+	for i, f := range filings {
+		n := len(f.items)
+		f.row.Tokens, tokens = pair(f.items, tokens[:n]), tokens[n:]
+		if err := sealNew(f, minted[i]); err != nil {
+			return keyError(err)
+		}
+	}
+	return d.markRepeats(ctx, a, filings)
+}
+
+// sealNew seals a new row's fields and signs its first manifest.
+func sealNew(f *filing, m keyring.MintResult) error {
+	if m.Err != nil {
+		return m.Err
+	}
+	f.row.Key = store.Wrapped{Blob: m.Wrapped.Blob, Commitment: m.Wrapped.Commitment[:], Version: m.Wrapped.KeyVersion}
+	sealer, err := field.NewSealer(m.Lease.Key())
+	if err != nil {
+		return err
+	}
+	defer sealer.Close()
+	row := &f.row.Complaint
+	setTokens(row, f.values, f.row.Tokens)
+	digests, err := seal(sealer, row, f.values)
+	if err != nil {
+		return err
+	}
+	input := manifestInput(row)
+	input.Fields = digests
+	row.Manifest, err = sealer.Manifest(input)
+	return err
+}
+
+// newRow is the first revision of a complaint, recorded now.
+func (d *Door) newRow(a *asked, f *filing) *store.NewComplaint {
+	draft := f.draft
+	received := draft.ReceivedAt.UTC().Truncate(time.Microsecond)
+	row := store.Complaint{
+		Institution: d.cfg.Institution, ID: newUUID(), Revision: 1, SchemaVersion: complaint.CatalogueVersion(), Generation: 1,
+		ComplaintNo: complaint.ComplaintNo(), Source: draft.Source, SourceID: draft.SourceID, Channel: draft.Channel,
+		ReceivedAt: received, ReceivedEvidence: draft.ReceivedEvidence, RecordedAt: a.at,
+		State: complaint.StateRecorded, Stage: complaint.StageOf(complaint.StateRecorded), Sensitivity: "ordinary",
+		Level: draft.Level, Type: draft.Type, BusinessCode: draft.BusinessCode, ProductCode: draft.ProductCode, ReasonCode: draft.ReasonCode,
+		Branch: draft.Branch, Department: draft.Department, PartyType: draft.PartyType, IDType: draft.IDType,
+		ThirdParty: draft.ThirdParty, RegulatorRef: draft.RegulatorRef, Referral: draft.Referral, GroupFlag: draft.GroupFlag,
+		Milestones: map[string]time.Time{"complaint.recorded": a.at}, Performers: map[string]string{}, ExtensionDays: map[string]int{},
+	}
+	// A report of staff crime takes the stricter branch of the policy.
+	if draft.Fields["whistle_report"] != "" {
+		row.Sensitivity = "whistle"
+	}
+	d.setDue(&row)
+	return &store.NewComplaint{Complaint: row}
+}
+
+// markRepeats finds complaints of the same person about the same business or
+// product within the window, stored or earlier in this batch.
+func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing) error {
+	var tokens [][]byte
+	for _, f := range filings {
+		if t := f.row.DataSubjectToken; t != nil {
+			tokens = append(tokens, t)
+		}
+	}
+	earlier, err := d.cfg.Store.EarlierByToken(ctx, d.cfg.Institution, "id_number", tokens, a.at.Add(-2*repeatWithin))
+	if err != nil {
+		return err
+	}
+	byToken := map[string][]store.Earlier{}
+	for _, e := range earlier {
+		byToken[e.Token] = append(byToken[e.Token], e)
+	}
+	for _, f := range filings {
+		if f.row.DataSubjectToken == nil {
+			continue
+		}
+		token := string(f.row.DataSubjectToken)
+		f.repeat = slices.ContainsFunc(byToken[token], func(e store.Earlier) bool { return repeats(&f.row.Complaint, e) })
+		byToken[token] = append(byToken[token], store.Earlier{ReceivedAt: f.row.ReceivedAt, BusinessCode: f.row.BusinessCode, ProductCode: f.row.ProductCode})
+	}
+	return nil
+}
+
+func repeats(row *store.Complaint, e store.Earlier) bool {
+	gap := row.ReceivedAt.Sub(e.ReceivedAt)
+	sameMatter := row.BusinessCode != "" && row.BusinessCode == e.BusinessCode || row.ProductCode != "" && row.ProductCode == e.ProductCode
+	return gap >= 0 && gap <= repeatWithin && sameMatter
+}
+
+// insert writes all filings, their events and the idempotency row in one
+// transaction and fills in the answers.
+func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *store.Idempotency, out []BatchItem) error {
+	rows, events := make([]*store.NewComplaint, len(filings)), make([]audit.Body, len(filings))
+	for i, f := range filings {
+		rows[i], events[i] = f.row, a.event("complaint.recorded", &f.row.Complaint, recordedFacts(f))
+		if err := complaint.CheckFacts(events[i].Kind, events[i].Facts); err != nil {
+			return fmt.Errorf("recording a complaint: %w", err)
+		}
+	}
+	var pending []pglog.Pending
+	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) (err error) {
+		if len(rows) == 1 {
+			err = d.cfg.Store.Insert(ctx, tx, rows[0])
+		} else {
+			err = d.cfg.Store.InsertMany(ctx, tx, rows)
+		}
+		if err != nil {
+			return err
+		}
+		if use != nil {
+			use.Resource = rows[0].ID
+			if err := d.cfg.Store.InsertIdempotent(ctx, tx, *use); err != nil {
+				return err
+			}
+		}
+		pending, err = d.cfg.Log.AppendTx(ctx, tx, events...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, f := range filings {
+		out[f.at].Created = d.created(&rows[i].Complaint, auditRef(pending[i]))
+	}
+	return nil
+}
+
+func recordedFacts(f *filing) audit.Facts {
+	row := f.row
+	facts := audit.Facts{"received_at": stamp(row.ReceivedAt), "received_evidence": row.ReceivedEvidence, "channel": row.Channel,
+		"source": row.Source, "level": row.Level, "occurred_at": stamp(row.RecordedAt), "repeat_180d": f.repeat, "referral": row.Referral,
+		"party_type": row.PartyType, "group": row.GroupFlag, "third_party": row.ThirdParty != ""}
+	for name, value := range map[string]string{"type": row.Type, "business": row.BusinessCode, "product": row.ProductCode,
+		"reason_class": row.ReasonCode, "department": row.Department, "branch": row.Branch, "amount_band": row.AmountBand} {
+		if value != "" {
+			facts[name] = value
+		}
+	}
+	if f.draft.AssertedAt != nil {
+		facts["imported"], facts["asserted_at"] = true, stamp(*f.draft.AssertedAt)
+	}
+	return facts
+}
+
+// txError maps what a transaction of store and log may return.
+func txError(err error) error {
+	if errors.Is(err, pglog.ErrUnavailable) {
+		return logError(err)
+	}
+	return storeError(err)
+}

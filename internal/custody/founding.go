@@ -1,0 +1,78 @@
+package custody
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/internal/store"
+)
+
+// founderLife is how long a founding appointment lasts: long enough for the
+// founders to appoint successors by the ordinary way of two persons.
+const founderLife = 365 * 24 * time.Hour
+
+// Found enters the first two security administrators of an institution, who
+// appoint everybody else. It works once, while nobody holds any duty, and is
+// logged as what it is: an act of the operator that no decision covers.
+func (d *Door) Found(ctx context.Context, founders [2]Person) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	if founders[0].ID == founders[1].ID {
+		return &ConflictError{Code: "self_approval"}
+	}
+	at := d.now()
+	operator, err := d.cfg.Log.Alias(ctx, "operator")
+	if err != nil {
+		return logError(err)
+	}
+	var events []audit.Body
+	rows := make([]store.Person, len(founders))
+	for i, p := range founders {
+		p.Kind, p.Status = Human, "active"
+		if err := checkPerson(p); err != nil {
+			return err
+		}
+		if rows[i], err = d.personRow(ctx, p); err != nil {
+			return err
+		}
+		alias, err := d.cfg.Log.Alias(ctx, p.ID)
+		if err != nil {
+			return logError(err)
+		}
+		events = append(events, audit.Body{At: at, Stage: audit.StageEvent, Kind: "duty.appointed", Actor: audit.Actor{ID: operator},
+			Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "role": "secadmin", "founding": true, "confirmed": true}})
+	}
+	err = d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error {
+		taken, err := d.cfg.Store.AnyDuty(ctx, tx, d.cfg.Institution)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return &ConflictError{Code: "already_decided", State: "founded"}
+		}
+		for i, row := range rows {
+			if err := d.foundOne(ctx, tx, row, founders[1-i].ID, at); err != nil {
+				return err
+			}
+		}
+		_, err = d.cfg.Log.AppendTx(ctx, tx, events...)
+		return err
+	})
+	return txError(err)
+}
+
+// foundOne enters one founder, confirmed by the other.
+func (d *Door) foundOne(ctx context.Context, tx pgx.Tx, row store.Person, other string, at time.Time) error {
+	if err := d.cfg.Store.InsertPerson(ctx, tx, row); err != nil {
+		return err
+	}
+	duty := store.Duty{Institution: d.cfg.Institution, ID: newUUID(), Person: row.ID, Role: "secadmin", Department: row.Department,
+		AppointedBy: "operator", Level: 1, From: at, Until: at.Add(founderLife)}
+	if err := d.cfg.Store.InsertDuty(ctx, tx, duty); err != nil {
+		return err
+	}
+	return d.cfg.Store.ConfirmDuty(ctx, tx, d.cfg.Institution, duty.ID, other)
+}

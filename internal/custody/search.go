@@ -1,0 +1,213 @@
+package custody
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/store"
+	"github.com/sealtrail/sealtrail/policy"
+)
+
+// Page sizes of lists and searches.
+const (
+	DefaultPageSize = 50
+	MaxPageSize     = 200
+)
+
+// List shows the metadata of complaints by clear columns, earliest due first.
+// It needs no key. Each row shown has a decision and an intent of its own; rows
+// whose metadata the caller may not see are left out.
+func (d *Door) List(ctx context.Context, c Caller, r ListRequest) (*Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	filter, err := listFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	a, err := d.ask(ctx, c, question{action: "list", purpose: r.Purpose})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := d.cfg.Store.List(ctx, d.cfg.Institution, filter)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	found := make([]store.Found, len(rows))
+	for i, row := range rows {
+		found[i] = store.Found{Complaint: row}
+	}
+	page, err := d.page(ctx, a, found, false, audit.Facts{"hits": len(rows)})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == filter.Limit {
+		last := rows[len(rows)-1]
+		page.Next = encodeCursor(cursor{last.DueAt, last.ID})
+	}
+	return page, nil
+}
+
+type cursor struct {
+	Due time.Time `json:"d"`
+	ID  string    `json:"i"`
+}
+
+func encodeCursor(c cursor) string {
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func listFilter(r ListRequest) (store.Filter, error) {
+	f := store.Filter{State: r.State, Department: r.Department, Assignee: r.Assignee, DueBefore: r.DueBefore, Limit: pageSize(r.PageSize)}
+	if r.State != "" && !complaint.Registry().Has("state", r.State) {
+		return f, invalid("/state", "unknown_value")
+	}
+	if r.After == "" {
+		return f, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(r.After)
+	var c cursor
+	if err != nil || json.Unmarshal(raw, &c) != nil || !isUUID(c.ID) {
+		return f, invalid("/page_token", "malformed")
+	}
+	f.AfterDue, f.AfterID = c.Due, c.ID
+	return f, nil
+}
+
+func pageSize(n int) int {
+	if n <= 0 {
+		return DefaultPageSize
+	}
+	return min(n, MaxPageSize)
+}
+
+// Search finds complaints by one blind-indexed field, exactly. The term never
+// reaches PostgreSQL or the log: only its token and a salted commitment do.
+func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	f, ok := complaint.FieldByName(r.Field)
+	if !ok || f.Index == "" {
+		return nil, invalid("/field", "unknown_field")
+	}
+	term, err := normalise(r.Field, strings.TrimSpace(r.Value))
+	if err != nil {
+		return nil, invalid("/value", "malformed")
+	}
+	// 1 ask 2 record the query
+	a, err := d.ask(ctx, c, question{action: "search", purpose: r.Purpose})
+	if err != nil {
+		return nil, err
+	}
+	query := a.intent("access.search", []string{r.Field}, audit.Facts{"field": r.Field, "by_token": true})
+	query.Subject = "query:" + c.Request
+	query.Commit = newNote("term", string(term)).commit()
+	receipt, err := d.record(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: r.Field, Epoch: indexEpoch, Normalised: term, Reference: reference(receipt)}})
+	if err != nil {
+		return nil, keyError(err)
+	}
+	found, err := d.cfg.Store.FindByToken(ctx, d.cfg.Institution, r.Field, tokens[0], pageSize(r.PageSize))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	// 3 each hit is an access of its own
+	page, err := d.page(ctx, a, found, true, audit.Facts{"hits": len(found)})
+	if err != nil {
+		return nil, err
+	}
+	if page.Audit == (AuditRef{}) {
+		page.Audit = receiptRef(receipt)
+	}
+	return page, nil
+}
+
+// page decides on each record, records one intent per record shown in a single
+// append, and opens what is masked.
+func (d *Door) page(ctx context.Context, a *asked, found []store.Found, sealed bool, outcome audit.Facts) (*Page, error) {
+	page := &Page{Items: []View{}}
+	shown, bodies, err := d.decideEach(ctx, a, found, sealed)
+	if err != nil {
+		return nil, err
+	}
+	page.Hidden = len(found) - len(shown)
+	if len(shown) == 0 {
+		receipt, err := d.record(ctx, a.body(audit.StageOutcome, "access.result", audit.Facts{"outcome": "answered", "hits": 0}))
+		if err != nil {
+			return nil, err
+		}
+		page.Audit = receiptRef(receipt)
+		return page, nil
+	}
+	receipts, err := d.recordAll(ctx, bodies)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range shown {
+		view, err := d.showOne(ctx, item, receipts[i], sealed)
+		if err != nil {
+			return nil, err
+		}
+		page.Items = append(page.Items, *view)
+	}
+	d.outcome(ctx, a, receipts, nil, "answered")
+	page.Audit = receiptRef(receipts[0])
+	return page, nil
+}
+
+// decideEach asks about every row as a read of that row. Rows whose metadata is
+// denied are left out, exactly as if they were not there.
+func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, sealed bool) ([]*asked, []audit.Body, error) {
+	var shown []*asked
+	var bodies []audit.Body
+	for _, f := range found {
+		one := *a
+		one.action, one.row, one.key = "read", f.Complaint, f.Key
+		var err error
+		one.decision, err = d.cfg.Policy.Decide(ctx, one.request(d.cfg.Institution, one.row))
+		if err != nil {
+			return nil, nil, policyError(err)
+		}
+		if !one.decision.Allowed() || one.decision.Group(complaint.GroupMeta) == policy.Deny {
+			continue
+		}
+		kind, fields := "access.list", []string(nil)
+		if sealed {
+			kind, fields = "access.read", one.maskable()
+		}
+		facts := audit.Facts{}
+		if sealed {
+			facts["masked"] = len(fields)
+		}
+		shown = append(shown, &one)
+		bodies = append(bodies, one.intent(kind, fields, facts))
+	}
+	return shown, bodies, nil
+}
+
+func (d *Door) showOne(ctx context.Context, a *asked, receipt pglog.Receipt, sealed bool) (*View, error) {
+	view := d.view(a, receipt)
+	if !sealed {
+		return view, nil
+	}
+	o, err := d.open(ctx, a, receipt, a.maskable())
+	if err != nil {
+		return nil, fmt.Errorf("showing a hit: %w", err)
+	}
+	defer o.close()
+	view.Fields, err = a.masked(o, true)
+	return view, err
+}

@@ -1,0 +1,144 @@
+package custody
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/internal/supervision"
+)
+
+// trailLimit is the most entries that one answer holds, the newest ones.
+const trailLimit = 1000
+
+// Trail shows who saw or did what on a complaint, why, and by which article.
+func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	a, err := d.askRecord(ctx, c, question{action: "trail", purpose: purpose, id: id})
+	if err != nil {
+		return nil, err
+	}
+	entries, err := d.cfg.Log.Trail(ctx, subjectOf(id), trailLimit)
+	if err != nil {
+		return nil, logError(err)
+	}
+	receipt, err := d.record(ctx, a.intent("access.trail", nil, audit.Facts{"entries": len(entries)}))
+	if err != nil {
+		return nil, err
+	}
+	trail := &Trail{ID: id, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision), Audit: receiptRef(receipt)}
+	for _, e := range entries {
+		item, err := d.trailItem(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		trail.Items = append(trail.Items, item)
+	}
+	d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "answered")
+	return trail, nil
+}
+
+func (d *Door) trailItem(ctx context.Context, e pglog.TrailEntry) (TrailItem, error) {
+	b, err := audit.ParseBody(e.Body)
+	if err != nil {
+		return TrailItem{}, fmt.Errorf("%w: entry %d of the log", ErrIntegrity, e.ID)
+	}
+	item := TrailItem{Entry: e.ID, At: b.At, Stage: string(b.Stage), Kind: b.Kind, Roles: b.Actor.Roles, Purpose: b.Purpose,
+		Fields: b.Fields, Facts: map[string]string{}}
+	if item.Actor, err = d.nameOf(ctx, b.Actor.ID); err != nil {
+		return item, err
+	}
+	if e.State == pglog.StateSequenced {
+		index := e.Index
+		item.Index, item.LeafHash = &index, hex.EncodeToString(e.LeafHash[:])
+	}
+	if b.Decision != nil {
+		item.Result, item.Rule, item.Article = b.Decision.Result, b.Decision.Rule, b.Decision.Article
+	}
+	for name, value := range b.Facts {
+		item.Facts[name] = fmt.Sprint(value)
+	}
+	for _, fact := range []string{"assignee", "previous", "person"} {
+		if alias, ok := b.Facts.Text(fact); ok {
+			if item.Facts[fact], err = d.nameOf(ctx, alias); err != nil {
+				return item, err
+			}
+		}
+	}
+	return item, nil
+}
+
+// nameOf resolves an alias; one whose map was erased stays an alias.
+func (d *Door) nameOf(ctx context.Context, alias string) (string, error) {
+	name, err := d.cfg.Log.ActorOf(ctx, alias)
+	if errors.Is(err, pglog.ErrNotFound) {
+		return alias, nil
+	}
+	if err != nil {
+		return "", logError(err)
+	}
+	return name, nil
+}
+
+// Entry says whether an entry of the log is sequenced, and where.
+func (d *Door) Entry(ctx context.Context, c Caller, id uint64) (*EntryView, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	if c.Institution != d.cfg.Institution {
+		return nil, ErrNotFound
+	}
+	state, err := d.cfg.Log.Entry(ctx, id)
+	if errors.Is(err, pglog.ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, logError(err)
+	}
+	view := &EntryView{Entry: id, State: string(state.State)}
+	if state.State == pglog.StateSequenced {
+		index := state.Index
+		view.Index, view.LeafHash, view.Log = &index, hex.EncodeToString(state.LeafHash[:]), strconv.Itoa(state.Year)
+	}
+	return view, nil
+}
+
+// Figures computes supervision reports from the published log, and from nothing
+// else.
+type Figures interface {
+	Report(ctx context.Context, period string) (*supervision.Report, error)
+}
+
+// Report computes the supervision figures of a period. They need no access to
+// any record.
+func (d *Door) Report(ctx context.Context, c Caller, purpose, period string) (*supervision.Report, AuditRef, error) {
+	a, err := d.ask(ctx, c, question{action: "report", purpose: purpose})
+	if err != nil {
+		return nil, AuditRef{}, err
+	}
+	if d.cfg.Figures == nil {
+		return nil, AuditRef{}, errors.New("computing a report: no published log is configured")
+	}
+	code := strings.ReplaceAll(period, "..", "_")
+	receipt, err := d.record(ctx, a.intent("access.report", nil, audit.Facts{"report": "supervision_" + code}))
+	if err != nil {
+		return nil, AuditRef{}, err
+	}
+	report, err := d.cfg.Figures.Report(ctx, period)
+	if err != nil {
+		return nil, AuditRef{}, err
+	}
+	d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "answered")
+	return report, receiptRef(receipt), nil
+}
+
+// roleAmong reports whether the subject acts in one of the roles.
+func (a *asked) roleAmong(roles ...string) bool {
+	return slices.ContainsFunc(a.subject.Roles, func(r string) bool { return slices.Contains(roles, r) })
+}

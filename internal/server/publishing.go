@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/audit/publish"
+	"github.com/sealtrail/sealtrail/crypto/transit"
+	"github.com/sealtrail/sealtrail/internal/supervision"
+)
+
+// publishing keeps one publisher per yearly log of the institution and answers
+// reports from what they published.
+type publishing struct {
+	server    *Server
+	witnesses []publish.Witness
+
+	mu      sync.Mutex
+	running map[int]*publish.Publisher // by year
+	vkeys   string                     // verifier keys of the logs, one a line
+}
+
+func newPublishing(s *Server) (*publishing, error) {
+	p := &publishing{server: s, running: map[int]*publish.Publisher{}}
+	for _, spec := range s.cfg.Witness {
+		url, vkey, ok := strings.Cut(spec, "=")
+		if !ok {
+			return nil, errors.New("reading --witness: want URL=verifier-key")
+		}
+		w, err := publish.NewWitnessClient(context.Background(), publish.WitnessClientConfig{URL: url, VerifierKey: vkey})
+		if err != nil {
+			return nil, err
+		}
+		p.witnesses = append(p.witnesses, w)
+	}
+	return p, nil
+}
+
+// Run opens this year's log, and next year's when it comes, and publishes each
+// log until ctx ends.
+func (p *publishing) Run(ctx context.Context) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return every(gctx, 5*time.Second, func(ctx context.Context) {
+			if err := p.open(ctx, group, gctx); err != nil && ctx.Err() == nil {
+				p.server.log.WarnContext(ctx, "log not ready for publishing", "cause", err.Error())
+			}
+		})
+	})
+	return group.Wait()
+}
+
+// open starts a publisher for each log that has none yet. It needs Vault for
+// the signing key and is tried again until it has it.
+func (p *publishing) open(ctx context.Context, group *errgroup.Group, gctx context.Context) error {
+	s := p.server
+	year := time.Now().UTC().Year()
+	shard := pglog.Shard{Institution: s.cfg.Institution, Year: year, Origin: fmt.Sprintf("%s/%s/%d", s.cfg.LogDomain, s.cfg.Institution, year)}
+	if _, err := pglog.EnsureLog(ctx, s.pool, shard); err != nil {
+		return err
+	}
+	shards, err := pglog.Shards(ctx, s.pool, s.cfg.Institution)
+	if err != nil {
+		return err
+	}
+	for _, shard := range shards {
+		if p.of(shard.Year) != nil {
+			continue
+		}
+		publisher, vkey, err := p.publisher(ctx, shard)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.running[shard.Year], p.vkeys = publisher, p.vkeys+vkey+"\n"
+		p.mu.Unlock()
+		group.Go(func() error { return publisher.Run(gctx) })
+	}
+	return nil
+}
+
+func (p *publishing) publisher(ctx context.Context, shard pglog.Shard) (*publish.Publisher, string, error) {
+	s := p.server
+	signer, err := transit.NewCheckpointSigner(ctx, s.transit(), shard.Origin)
+	if err != nil {
+		return nil, "", err
+	}
+	folder, err := publish.NewFolder(p.folder(shard))
+	if err != nil {
+		return nil, "", err
+	}
+	publisher, err := publish.New(ctx, publish.Config{Source: pglog.NewTree(s.pool, shard), Store: folder, Signer: signer,
+		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Logger: s.log})
+	return publisher, signer.VerifierKey(), err
+}
+
+func (p *publishing) folder(shard pglog.Shard) string {
+	return filepath.Join(p.server.cfg.Published, filepath.FromSlash(shard.Folder()))
+}
+
+func (p *publishing) of(year int) *publish.Publisher {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running[year]
+}
+
+// current is the publisher of this year's log, nil while it is not ready.
+func (p *publishing) current() *publish.Publisher { return p.of(time.Now().UTC().Year()) }
+
+// root is the folder that holds the institution's logs.
+func (p *publishing) root() string {
+	return filepath.Join(p.server.cfg.Published, p.server.cfg.Institution)
+}
+
+// Report verifies the published logs and folds them: the service computes its
+// figures exactly as an auditor does.
+func (p *publishing) Report(ctx context.Context, period string) (*supervision.Report, error) {
+	parsed, err := supervision.ParsePeriod(period)
+	if err != nil {
+		return nil, err
+	}
+	publisher := p.current()
+	if publisher == nil {
+		return nil, errors.New("computing a report: nothing is published yet")
+	}
+	// The folder may be between two checkpoints while it is read: what is
+	// verified is the checkpoint that is there when the reading begins.
+	folder, err := publish.NewFolder(p.root())
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	keys := p.vkeys
+	p.mu.Unlock()
+	report, err := supervision.FromFolder(ctx, folder.FS(), keys, parsed)
+	if err != nil {
+		return nil, fmt.Errorf("computing a report: %w", err)
+	}
+	return &report, nil
+}
+
+// every calls f now and then again and again, pause after pause, until ctx ends.
+func every(ctx context.Context, pause time.Duration, f func(context.Context)) error {
+	for {
+		f(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,268 @@
+// Package server builds the service's object graph from a Config and runs it.
+// It is the only package that knows all the others; it holds no rule of its
+// own. Reading New from the top is reading what the service is made of.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
+	"github.com/sealtrail/sealtrail/crypto/transit"
+	"github.com/sealtrail/sealtrail/internal/authn"
+	"github.com/sealtrail/sealtrail/internal/clock"
+	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/custody"
+	"github.com/sealtrail/sealtrail/internal/httpapi"
+	"github.com/sealtrail/sealtrail/internal/store"
+	"github.com/sealtrail/sealtrail/internal/telemetry"
+	"github.com/sealtrail/sealtrail/policy"
+)
+
+// Version is the program's version; the release build sets it.
+var Version = "0.1.0-dev"
+
+// Server is the running service. Build it with New, run it once with Run.
+type Server struct {
+	cfg   Config
+	tel   *telemetry.Telemetry
+	log   *slog.Logger
+	pool  *pgxpool.Pool
+	vault *api.Client
+	login *transit.Login
+	keys  *keyring.Keyring
+
+	policy    *policy.Engine
+	trail     *pglog.Log
+	sequencer *pglog.Sequencer
+	door      *custody.Door
+	verifier  *authn.JWT
+	publisher *publishing
+}
+
+// New reads files and builds every part. It connects to nothing but the
+// database pool, which connects when it is first used.
+func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*Server, error) {
+	s := &Server{cfg: cfg, tel: tel, log: tel.Logger}
+	for _, step := range []func(context.Context) error{s.openPool, s.openVault, s.openLog, s.openPolicy, s.openDoor, s.openVerifier} {
+		if err := step(ctx); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Close releases what New opened. Run closes by itself.
+func (s *Server) Close() {
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+// Door is the built door, for commands that act without HTTP.
+func (s *Server) Door() *custody.Door { return s.door }
+
+func (s *Server) openPool(ctx context.Context) error {
+	dsn, err := secret(s.cfg.DatabaseURLFile)
+	if err != nil {
+		return err
+	}
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return errors.New("reading the database address: not a valid DSN or URL")
+	}
+	cfg.MaxConns = s.cfg.PoolSize
+	cfg.ConnConfig.ConnectTimeout = 2 * time.Second
+	cfg.HealthCheckPeriod = 5 * time.Second
+	s.pool, err = pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("opening the database pool: %w", store.Classify(err))
+	}
+	return nil
+}
+
+func (s *Server) openVault(context.Context) error {
+	role, err := secret(s.cfg.VaultRoleFile)
+	if err != nil {
+		return err
+	}
+	if s.vault, err = transit.NewClient(transit.ClientConfig{Address: s.cfg.VaultAddr, CACert: s.cfg.VaultCACert}); err != nil {
+		return err
+	}
+	s.login, err = transit.NewLogin(transit.LoginConfig{Client: s.vault, RoleID: role,
+		SecretID: func() (string, error) { return secret(s.cfg.VaultSecret) }, OnState: s.vaultState})
+	if err != nil {
+		return err
+	}
+	wrapper, err := transit.New(s.transit())
+	if err != nil {
+		return err
+	}
+	s.keys, err = keyring.New(keyring.Config{Wrapper: wrapper})
+	return err
+}
+
+func (s *Server) transit() transit.Config {
+	return transit.Config{Client: s.vault, Institution: s.cfg.Institution, Login: s.login}
+}
+
+// vaultState logs changes only: an outage is one line, not one per request.
+func (s *Server) vaultState(err error) {
+	if err != nil {
+		s.log.Warn("vault login failed", "cause", string(keyring.CauseOf(err)))
+		return
+	}
+	s.log.Info("vault login succeeded")
+}
+
+func (s *Server) openLog(ctx context.Context) (err error) {
+	if s.trail, err = pglog.New(ctx, pglog.Config{Pool: s.pool, Institution: s.cfg.Institution}); err != nil {
+		return err
+	}
+	s.sequencer, err = pglog.NewSequencer(ctx, pglog.SequencerConfig{Pool: s.pool, Institution: s.cfg.Institution, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.publisher, err = newPublishing(s)
+	return err
+}
+
+func (s *Server) openPolicy(ctx context.Context) (err error) {
+	catalogue := policy.Catalogue{}
+	for _, f := range complaint.Fields() {
+		catalogue.Fields = append(catalogue.Fields, policy.Field{Name: f.Name, Group: f.Group, Class: f.Class})
+	}
+	s.policy, err = policy.New(ctx, policy.Config{Catalogue: catalogue})
+	return err
+}
+
+func (s *Server) openDoor(ctx context.Context) error {
+	index, err := transit.NewIndexer(s.transit())
+	if err != nil {
+		return err
+	}
+	profile := clock.CNLaw()
+	adopted, err := s.cfg.adopted()
+	if err != nil {
+		return err
+	}
+	if !adopted.IsZero() {
+		profile = profile.With(clock.Norm(), adopted)
+	}
+	s.door, err = custody.New(ctx, custody.Config{Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
+		Keys: s.keys, Index: index, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log})
+	return err
+}
+
+func (s *Server) openVerifier(ctx context.Context) (err error) {
+	s.verifier, err = authn.New(ctx, authn.Config{JWKSURL: s.cfg.JWKSURL, JWKSFile: s.cfg.JWKSFile, Issuer: s.cfg.Issuer, Audience: s.cfg.Audience})
+	return err
+}
+
+// Run serves until ctx ends, drains, and returns. Everything that it starts
+// ends with it.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	if err := s.awaitDatabase(ctx); err != nil {
+		return err
+	}
+	if err := s.selfCheck(ctx); err != nil {
+		return err
+	}
+	api, err := s.api()
+	if err != nil {
+		return err
+	}
+	ops, err := httpapi.NewOps(httpapi.OpsConfig{Checks: s.checks(), Metrics: s.tel.Metrics, Meter: s.tel.Meter})
+	if err != nil {
+		return err
+	}
+	faces, err := s.listen(api, ops)
+	if err != nil {
+		return err
+	}
+	return s.runAll(ctx, faces)
+}
+
+// listen opens both ports. Without TLS the API listens on loopback only.
+func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConfig, error) {
+	var secured *tls.Config
+	if s.cfg.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("reading the API's certificate: %w", err)
+		}
+		secured = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
+	}
+	listener, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the API: %w", err)
+	}
+	if at, ok := listener.Addr().(*net.TCPAddr); secured == nil && ok && !at.IP.IsLoopback() {
+		return nil, errors.Join(errors.New("listening for the API: without --tls-cert only loopback addresses are served"), listener.Close())
+	}
+	opsListener, err := net.Listen("tcp", s.cfg.OpsListen)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listening for ops: %w", err), listener.Close())
+	}
+	return []httpapi.ServeConfig{
+		{Listener: listener, Handler: api, TLS: secured, BeforeDrain: ops.Drain, Drain: s.cfg.DrainWithin},
+		{Listener: opsListener, Handler: ops, Drain: time.Second, Settle: s.cfg.DrainWithin},
+	}, nil
+}
+
+// runAll runs the faces until ctx ends and the background work a little longer,
+// so that what a draining request did still reaches the log.
+func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, gctx := errgroup.WithContext(background)
+	for _, run := range []func(context.Context) error{
+		s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.door.Run, s.publisher.Run, s.charter, s.watch, s.expire, s.health,
+	} {
+		group.Go(func() error { return run(gctx) })
+	}
+	serveCtx, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	context.AfterFunc(gctx, stopServing) // a part that died takes the faces down
+	s.log.Info("serving", "listen", faces[0].Listener.Addr().String(), "version", Version)
+	var ports errgroup.Group
+	for _, face := range faces {
+		ports.Go(func() error { return httpapi.Serve(serveCtx, face) })
+	}
+	served := ports.Wait()
+	stop()
+	return errors.Join(served, group.Wait())
+}
+
+func (s *Server) awaitDatabase(ctx context.Context) error {
+	for said := false; ; {
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := s.pool.Ping(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if !said {
+			s.log.Warn("waiting for the database")
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
