@@ -62,7 +62,7 @@ func Find(ctx context.Context, log Logf) (Binaries, error) {
 	if os.Geteuid() != 0 || !debian() {
 		return Binaries{}, fmt.Errorf("%w found: install it with: %s", ErrNoPostgres, installHint())
 	}
-	if err := aptInstall(ctx, log); err != nil {
+	if err := aptInstall(ctx, clusterConf, log); err != nil {
 		return Binaries{}, fmt.Errorf("%w found, and installing it failed: %w", ErrNoPostgres, err)
 	}
 	if b, ok := search(ctx); ok {
@@ -145,13 +145,14 @@ func installHint() string {
 	return "your system's package manager (package postgresql), or set DATABASE_URL"
 }
 
-// noClusterFile tells Debian's packaging not to create and start a cluster.
-// It is removed again after the installation.
-const noClusterFile = "/etc/postgresql-common/createcluster.d/sealtrail-no-cluster.conf"
+// clusterConf is where Debian's packaging is told what to do after installing a
+// server. A file of ours there says not to create and start a cluster; it is
+// removed again after the installation.
+const clusterConf = "/etc/postgresql-common/createcluster.d"
 
 // aptInstall installs postgresql-common first, because its folder must exist
 // before the server's own installation script asks whether to make a cluster.
-func aptInstall(ctx context.Context, log Logf) (err error) {
+func aptInstall(ctx context.Context, conf string, log Logf) (err error) {
 	log.say("no PostgreSQL %d or later here: installing the distribution's package with apt-get (about 1 minute; no system cluster is created)", MinVersion)
 	if err := apt(ctx, "install", "postgresql-common"); err != nil {
 		log.say("refreshing the package lists first")
@@ -162,13 +163,14 @@ func aptInstall(ctx context.Context, log Logf) (err error) {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(noClusterFile), 0o755); err != nil {
+	if err := os.MkdirAll(conf, 0o755); err != nil {
 		return fmt.Errorf("preparing the installation: %w", err)
 	}
-	if err := os.WriteFile(noClusterFile, []byte("create_main_cluster = false\n"), 0o644); err != nil {
+	noCluster := filepath.Join(conf, "sealtrail-no-cluster.conf")
+	if err := os.WriteFile(noCluster, []byte("create_main_cluster = false\n"), 0o644); err != nil {
 		return fmt.Errorf("preparing the installation: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.Remove(noClusterFile)) }()
+	defer func() { err = errors.Join(err, os.Remove(noCluster)) }()
 	return apt(ctx, "install", "postgresql")
 }
 

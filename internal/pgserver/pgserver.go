@@ -96,13 +96,17 @@ type Server struct {
 // returns when it accepts connections. The caller must Stop it; if the calling
 // process dies without, Linux stops the cluster (fast shutdown).
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	bin, err := Find(ctx, cfg.Log)
-	if err != nil {
-		return nil, err
-	}
 	identity, err := childproc.Unprivileged("postgres")
 	if err != nil {
 		return nil, fmt.Errorf("choosing a user for PostgreSQL: %w", err)
+	}
+	return startAs(ctx, cfg, identity)
+}
+
+func startAs(ctx context.Context, cfg Config, identity *childproc.Identity) (*Server, error) {
+	bin, err := Find(ctx, cfg.Log)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("locating the cluster's folder: %w", err)
@@ -173,10 +177,15 @@ func writePrivate(path, text string) error {
 }
 
 // handOver gives the folder to the server's account where there is no user
-// namespace to pretend with.
+// namespace to pretend with. That account must be able to reach the folder.
 func (s *Server) handOver() error {
 	if s.identity == nil || s.identity.Namespace {
 		return nil
+	}
+	for dir := filepath.Dir(s.cfg.Dir); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if fi, err := os.Stat(dir); err == nil && fi.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("%s is closed to the user that PostgreSQL must run as here (this kernel refuses user namespaces): choose a folder elsewhere", dir)
+		}
 	}
 	for _, path := range []string{s.cfg.Dir, s.sockets, s.pwFile()} {
 		if err := os.Chown(path, s.identity.UID, s.identity.GID); err != nil {

@@ -16,7 +16,8 @@ import (
 
 // Dir is a locked folder.
 type Dir struct {
-	// Path is absolute, mode 0700.
+	// Path is absolute, mode 0711: its names cannot be listed by others, but
+	// a server that runs as another user can reach its own folder in it.
 	Path string
 	lock *os.File
 }
@@ -26,7 +27,7 @@ type Dir struct {
 // holds any more.
 func New(purpose string) (*Dir, error) {
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("sealtrail-%s-%d", purpose, os.Getuid()))
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, fmt.Errorf("making a scratch folder: %w", err)
 	}
 	// The root's own lock keeps a folder from being swept between its making
@@ -44,6 +45,9 @@ func New(purpose string) (*Dir, error) {
 	lock, err := hold(path+".lock", syscall.LOCK_EX)
 	if err != nil {
 		return nil, err
+	}
+	if err := os.Chmod(path, 0o711); err != nil {
+		return nil, fmt.Errorf("making a scratch folder: %w", err)
 	}
 	return &Dir{Path: path, lock: lock}, nil
 }
