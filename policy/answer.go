@@ -18,6 +18,7 @@ const (
 	reasonPurposeRequired = "purpose_required"
 	reasonPurposeUnknown  = "purpose_unknown"
 	reasonC3              = "c3_never"
+	reasonNoRole          = "no_role"
 )
 
 // inputTerms are the terms of every possible input, made once.
@@ -39,14 +40,14 @@ func newInputTerms() inputTerms {
 		roles: terms(roles), actions: terms(actions), purposes: terms(purposes), stages: terms(stages), senses: terms(sensitivities),
 		stepsT: terms(append([]string{stepNone}, steps...)), facts: terms(facts), keys: map[string]*ast.Term{},
 	}
-	for _, k := range []string{"roles", "action", "purpose", "stage", "sensitivity", "step", "facts"} {
+	for _, k := range []string{"role", "roles", "action", "purpose", "stage", "sensitivity", "step", "facts"} {
 		t.keys[k] = ast.InternedTerm(k)
 	}
 	return t
 }
 
 // input is what OPA sees: finite attributes only.
-func (t inputTerms) input(a attributes) ast.Value {
+func (t inputTerms) input(a attributes, role int) ast.Value {
 	held := make([]*ast.Term, 0, 2)
 	for i, r := range t.roles {
 		if a.roles&(1<<i) != 0 {
@@ -58,6 +59,7 @@ func (t inputTerms) input(a attributes) ast.Value {
 		fs[i] = [2]*ast.Term{f, ast.InternedTerm(a.facts&(1<<i) != 0)}
 	}
 	return ast.NewObject(
+		[2]*ast.Term{t.keys["role"], t.roles[role]},
 		[2]*ast.Term{t.keys["roles"], ast.ArrayTerm(held...)},
 		[2]*ast.Term{t.keys["action"], t.actions[a.action]},
 		[2]*ast.Term{t.keys["purpose"], t.purposes[a.purpose]},
@@ -93,7 +95,7 @@ func (s *Snapshot) decode(obj ast.Object) (*cell, error) {
 			return nil, fmt.Errorf("unknown reason code %q", code)
 		}
 	}
-	slices.SortFunc(c.reasons, func(a, b string) int { return s.ranks[a] - s.ranks[b] })
+	slices.SortFunc(c.reasons, s.byRank)
 	if c.obligations, err = obligations(member(obj, "obligations")); err != nil {
 		return nil, err
 	}
@@ -109,6 +111,9 @@ func (c *cell) readGroups(obj ast.Object) error {
 	gs, ok := member(obj, "groups").(ast.Object)
 	if !ok {
 		return fmt.Errorf("groups is no object")
+	}
+	if gs.Len() == 0 {
+		return nil // no view at all: every group stays denied
 	}
 	if gs.Len() != len(groups) {
 		return fmt.Errorf("groups names %d of %d groups", gs.Len(), len(groups))
@@ -164,13 +169,13 @@ func stringSet(v ast.Value) ([]string, error) {
 }
 
 func obligations(v ast.Value) ([]Obligation, error) {
-	set, ok := v.(ast.Set)
+	list, ok := v.(*ast.Array)
 	if !ok {
-		return nil, fmt.Errorf("obligations is no set")
+		return nil, fmt.Errorf("obligations is no array")
 	}
-	var out []Obligation
-	for _, t := range set.Slice() {
-		o, ok := t.Value.(ast.Object)
+	out := make([]Obligation, 0, list.Len())
+	for i := range list.Len() {
+		o, ok := list.Elem(i).Value.(ast.Object)
 		if !ok {
 			return nil, fmt.Errorf("obligation is no object")
 		}
@@ -181,6 +186,39 @@ func obligations(v ast.Value) ([]Obligation, error) {
 		}
 		out = append(out, Obligation{Do: string(do), Article: string(art)})
 	}
-	slices.SortFunc(out, func(a, b Obligation) int { return strings.Compare(a.Do, b.Do) })
+	slices.SortFunc(out, compareObligations)
 	return out, nil
 }
+
+func compareObligations(a, b Obligation) int { return strings.Compare(a.Do, b.Do) }
+
+// join adds another role's answer: the widest effect wins, so a second role never takes away. The reason is that of the widest answer:
+// of two allows the first, of two refusals the one of the smaller rank.
+func (s *Snapshot) join(a, b *cell) *cell {
+	if a == nil {
+		return b
+	}
+	c := &cell{allow: a.allow || b.allow, record: a.record, fields: make([]Effect, len(a.fields))}
+	for i := range c.groups {
+		c.groups[i] = max(a.groups[i], b.groups[i])
+	}
+	for i := range c.fields {
+		c.fields[i] = max(a.fields[i], b.fields[i])
+	}
+	first, second := a, b
+	if b.allow && !a.allow || b.allow == a.allow && s.ranks[b.reason] < s.ranks[a.reason] {
+		first, second = b, a
+	}
+	c.reason, c.reasons = first.reason, first.reasons
+	if first.allow == second.allow {
+		c.reasons = slices.Concat(first.reasons, second.reasons)
+		slices.SortStableFunc(c.reasons, s.byRank)
+		c.reasons = slices.Compact(c.reasons)
+	}
+	c.obligations = slices.Concat(a.obligations, b.obligations)
+	slices.SortFunc(c.obligations, compareObligations)
+	c.obligations = slices.Compact(c.obligations)
+	return c
+}
+
+func (s *Snapshot) byRank(a, b string) int { return s.ranks[a] - s.ranks[b] }

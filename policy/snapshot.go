@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -148,7 +149,7 @@ func (s *Snapshot) loadReasons(b *bundle) error {
 		row.Reason.Code, row.NextChinese, row.NextEnglish = code, n.Chinese, n.English
 		s.reasons[code], s.ranks[code], s.meta[code] = row.Reason, row.Rank, row.Independent
 	}
-	for _, code := range []string{reasonNotFound, reasonNotEvaluated, reasonUnfit, reasonField, reasonReleased, reasonPurposeRequired, reasonPurposeUnknown, reasonC3} {
+	for _, code := range []string{reasonNotFound, reasonNotEvaluated, reasonUnfit, reasonField, reasonReleased, reasonPurposeRequired, reasonPurposeUnknown, reasonC3, reasonNoRole} {
 		if _, ok := s.reasons[code]; !ok {
 			return fmt.Errorf("reasons.%s is missing", code)
 		}
@@ -225,35 +226,72 @@ func materialise(ctx context.Context, b *bundle) (map[string]any, map[string]*as
 	return data, modules, nil
 }
 
-// evaluate asks OPA about one point of the domain. The answer is checked against the closed lists; anything unexpected is an error.
+// evaluate asks OPA about one point of the domain, once per role held, and joins the answers. Nobody's roles at all: refused.
 func (s *Snapshot) evaluate(ctx context.Context, a attributes) (*cell, error) {
-	cancel := topdown.NewCancel()
-	timer := time.AfterFunc(evalTimeout, cancel.Cancel)
-	defer timer.Stop()
-	rs, err := s.query.Eval(context.WithoutCancel(ctx), rego.EvalParsedInput(s.terms.input(a)), rego.EvalTransaction(s.txn), rego.EvalExternalCancel(cancel))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEvaluation, err)
+	var c *cell
+	for role := range roles {
+		if a.roles&(1<<role) == 0 {
+			continue
+		}
+		one, err := s.evaluateRole(ctx, a, role)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrEvaluation, err)
+		}
+		c = s.join(c, one)
 	}
-	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
-		return nil, fmt.Errorf("%w: undefined", ErrEvaluation)
-	}
-	obj, ok := rs[0].Expressions[0].Value.(ast.Object)
-	if !ok {
-		return nil, fmt.Errorf("%w: no object", ErrEvaluation)
-	}
-	c, err := s.decode(obj)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEvaluation, err)
+	if c == nil {
+		c = &cell{reason: reasonNoRole, reasons: []string{reasonNoRole}, fields: make([]Effect, len(s.fieldGroup))}
 	}
 	c.record = s.plans[a.action].record
 	return s.intern(c), nil
 }
 
+// evaluateRole asks OPA about one role. The answer is checked against the closed lists; anything unexpected is an error.
+func (s *Snapshot) evaluateRole(ctx context.Context, a attributes, role int) (*cell, error) {
+	cancel := topdown.NewCancel()
+	timer := time.AfterFunc(evalTimeout, cancel.Cancel)
+	defer timer.Stop()
+	// The caller's deadline would cost a goroutine per evaluation and could leave half an answer; the timer bounds it instead.
+	rs, err := s.query.Eval(context.WithoutCancel(ctx),
+		rego.EvalParsedInput(s.terms.input(a, role)), rego.EvalTransaction(s.txn), rego.EvalExternalCancel(cancel))
+	if err != nil {
+		return nil, err
+	}
+	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
+		return nil, fmt.Errorf("undefined")
+	}
+	obj, ok := rs[0].Expressions[0].Value.(ast.Object)
+	if !ok {
+		return nil, fmt.Errorf("no object")
+	}
+	return s.decode(obj)
+}
+
 // intern shares equal cells: the domain has some 200,000 points and a few hundred different answers.
 func (s *Snapshot) intern(c *cell) *cell {
-	k := fmt.Sprint(c.allow, c.record, c.groups, c.fields, c.reason, c.reasons, c.obligations)
-	shared, _ := s.interned.LoadOrStore(k, c)
+	shared, _ := s.interned.LoadOrStore(c.fingerprint(), c)
 	return shared.(*cell)
+}
+
+// fingerprint tells cells apart by all that they hold.
+func (c *cell) fingerprint() string {
+	b := make([]byte, 0, 256)
+	b = strconv.AppendBool(b, c.allow)
+	b = strconv.AppendBool(b, c.record)
+	for _, e := range c.groups {
+		b = append(b, '0'+byte(e))
+	}
+	for _, e := range c.fields {
+		b = append(b, '0'+byte(e))
+	}
+	b = append(b, c.reason...)
+	for _, r := range c.reasons {
+		b = append(append(b, ' '), r...)
+	}
+	for _, o := range c.obligations {
+		b = append(append(append(append(b, '|'), o.Do...), ' '), o.Article...)
+	}
+	return string(b)
 }
 
 func groupIndex(name string) (int, bool) {

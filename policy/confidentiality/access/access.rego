@@ -1,106 +1,73 @@
-# The decision.
-# Puts the rules together. Each rule adds [role, reason] to one of four sets, by how much it takes away:
-# nothing (the record does not exist for the role), meta_only, masked_only, note (takes nothing by itself, but explains).
-# What is left of the role's view is laid over "deny", wider effects last; so a person's second role never takes away from the first.
+# The decision for one role, and the join over all roles that a person holds.
+#
+# Each rule adds a reason to one of four sets, by how much it takes away: nothing (the record does not exist for the role), meta_only,
+# masked_only, note (takes nothing by itself, but explains what the view lacks). The widest scope that is left picks the role's view.
+# Views are laid out once (package sealtrail.views), so that a decision is a handful of indexed rules and one look-up.
 package sealtrail.access
 
 import data.sealtrail.views
 
 # METADATA
-# title: The decision
-# description: The answer to one request. This is the document that the engine asks for.
+# title: The decision for input.role
+# description: The engine asks for this document, once per role that the person holds, and joins the answers as "joined" below does.
 # entrypoint: true
 decision := {
-	"allow": allow,
-	"groups": object.remove(layered, ["act"]),
+	"allow": view.allow,
+	"groups": view.groups,
 	"hidden": hidden,
-	"obligations": obligations,
+	"obligations": array.concat(views.obligations[input.action], [o | some o in obligation]),
 	"reason": reason,
 	"reasons": codes,
-	"rules": {data.reasons[code].rule | some code in codes | {reason}},
-	"articles": {data.reasons[code].article | some code in codes | {reason}},
 }
 
-default allow := false
+default view := {"allow": false, "groups": {}}
 
-allow if {
-	data.domain.actions[input.action].needs == "act"
-	layered.act == "reveal"
-}
+view := views.cell[input.role][input.purpose][input.action][input.sensitivity][scope]
 
-allow if {
-	data.domain.actions[input.action].needs == "meta"
-	layered.meta == "reveal"
-}
+scope := "nothing" if {
+	count(nothing) > 0
+} else := "meta" if {
+	count(meta_only) > 0
+} else := "masked" if {
+	count(masked_only) > 0
+} else := "full"
 
-allow if {
-	data.domain.actions[input.action].needs == "content"
-	some group in views.content
-	layered[group] == "reveal"
-}
-
-blocked contains role if some [role, _] in nothing
-
-narrowed contains role if some [role, _] in meta_only
-
-veiled contains role if some [role, _] in masked_only
-
-view[role] := views.cell[role][input.purpose][input.action][input.sensitivity] if {
-	some role in input.roles
-	not role in blocked
-}
-
-layered := object.union_n(array.concat(
-	[views.denied],
-	array.concat(mask_layers, array.concat(meta_layers, reveal_layers)),
-))
-
-meta_layers := [cell.meta | some cell in view]
-
-mask_layers := [cell.mask |
-	some role, cell in view
-	not role in narrowed
-]
-
-reveal_layers := [cell.reveal |
-	some role, cell in view
-	not role in narrowed
-	not role in veiled
-]
-
-codes contains code if some [_, code] in nothing
-
-codes contains code if some [_, code] in meta_only
-
-codes contains code if some [_, code] in masked_only
-
-codes contains code if some [_, code] in note
-
-default reason := "not_evaluated"
-
-reason := "no_role" if {
-	not allow
-	count(codes) == 0
-}
-
-reason := min({[data.reasons[code].rank, code] | some code in codes})[1] if {
-	not allow
-	count(codes) > 0
-}
-
-reason := "released" if {
-	allow
-	not input.facts.granted
-	not broken_glass
-}
-
-reason := "released_grant" if {
-	allow
-	input.facts.granted == true
-	not broken_glass
-}
+codes := ((nothing | meta_only) | masked_only) | note
 
 reason := "released_breakglass" if {
-	allow
+	view.allow
 	broken_glass
+} else := "released_grant" if {
+	view.allow
+	input.facts.granted == true
+} else := "released" if {
+	view.allow
+} else := min({[data.reasons[code].rank, code] | some code in codes})[1] if {
+	count(codes) > 0
+} else := "field_not_released"
+
+# METADATA
+# title: The decision for all of input.roles
+# description: |
+#   A second role never takes away from the first: a group has the widest effect that any role gives it. Duties that exclude one another
+#   refuse everything (R12), for every role alike.
+# entrypoint: true
+joined := {
+	"allow": true in {d.allow | some d in each},
+	"groups": object.union_n(array.concat(
+		[views.denied],
+		array.concat([effects(d, "mask") | some d in each], [effects(d, "reveal") | some d in each]),
+	)),
+	"rules": {data.reasons[d.reason].rule | some d in each},
+	"articles": {data.reasons[d.reason].article | some d in each},
+}
+
+each[role] := answer if {
+	some role in input.roles
+	answer := decision with input.role as role
+}
+
+effects(d, wanted) := {group: wanted |
+	some group, effect in d.groups
+	effect == wanted
 }

@@ -10,19 +10,14 @@ package sealtrail.access
 #   article: 6.1.1
 #   owner: secadmin
 #   reasons: [action_not_for_role, no_role, not_evaluated, step_not_for_role]
-nothing contains [role, "no_role"] if {
-	some role in input.roles
-	not data.matrix[role]
-}
+nothing contains "no_role" if not data.matrix[input.role]
 
-meta_only contains [role, "action_not_for_role"] if {
-	some role in input.roles
-	verbs := data.sealtrail.views.verb[role][input.purpose]
+meta_only contains "action_not_for_role" if {
+	verbs := data.sealtrail.views.verb[input.role][input.purpose]
 	not verbs[input.action]
 }
 
-meta_only contains [role, "step_not_for_role"] if {
+meta_only contains "step_not_for_role" if {
 	input.action == "transition"
-	some role in input.roles
-	not input.step in data.matrix[role].steps
+	not input.step in data.matrix[input.role].steps
 }

@@ -9,7 +9,4 @@ package sealtrail.access
 #   article: 6.1.2
 #   owner: compliance
 #   reasons: [purpose_not_for_role, purpose_required, purpose_unknown]
-nothing contains [role, "purpose_not_for_role"] if {
-	some role in input.roles
-	not data.matrix[role].purposes[input.purpose]
-}
+nothing contains "purpose_not_for_role" if not data.matrix[input.role].purposes[input.purpose]

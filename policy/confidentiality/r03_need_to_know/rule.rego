@@ -11,35 +11,34 @@ package sealtrail.access
 #   article: 6.1.3
 #   owner: compliance
 #   reasons: [no_need_to_know, not_assigned, not_found, released_grant]
-near contains "institution"
+nothing contains "no_need_to_know" if {
+	reach != "none"
+	not need_to_know_lifted
+	not near(data.matrix[input.role].sees)
+}
 
-near contains input.sensitivity
-
-near contains "assigned" if input.facts.assigned == true
-
-near contains "unit" if input.facts.unit == true
+masked_only contains "not_assigned" if {
+	reach == "opens"
+	not need_to_know_lifted
+	not near(data.matrix[input.role].opens)
+}
 
 reach := data.domain.actions[input.action].reach if input.action != "transition"
 
 reach := data.steps.reach[input.step] if input.action == "transition"
 
-nothing contains [role, "no_need_to_know"] if {
-	reach in {"sees", "opens"}
-	not need_to_know_lifted
-	some role in input.roles
-	not near_enough(data.matrix[role].sees)
-}
+# stands: the relations in which the person stands to the record.
+stands contains "institution"
 
-masked_only contains [role, "not_assigned"] if {
-	reach == "opens"
-	not need_to_know_lifted
-	some role in input.roles
-	not near_enough(data.matrix[role].opens)
-}
+stands contains "assigned" if input.facts.assigned == true
 
-near_enough(ways) if {
+stands contains "unit" if input.facts.unit == true
+
+stands contains input.sensitivity
+
+near(ways) if {
 	some way in ways
-	way in near
+	way in stands
 }
 
 need_to_know_lifted if input.facts.granted == true

@@ -9,10 +9,9 @@ package sealtrail.access
 #   article: 6.1.4
 #   owner: compliance
 #   reasons: [level_too_high]
-meta_only contains [role, "level_too_high"] if {
-	"cleared" in data.domain.actions[input.action].facts
+meta_only contains "level_too_high" if {
+	data.matrix[input.role].leveled == true
 	not input.facts.cleared
+	"cleared" in data.domain.actions[input.action].facts
 	not broken_glass
-	some role in input.roles
-	data.matrix[role].leveled == true
 }

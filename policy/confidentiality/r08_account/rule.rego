@@ -9,7 +9,4 @@ package sealtrail.access
 #   article: 6.1.8
 #   owner: secadmin
 #   reasons: [account_inactive, unfit]
-nothing contains [role, "unfit"] if {
-	not input.facts.fit
-	some role in input.roles
-}
+nothing contains "unfit" if not input.facts.fit

@@ -25,42 +25,38 @@ withheld.privileged[role] contains group if {
 	some group in ["handling", "whistle"]
 }
 
-note contains [role, "privileged_withheld"] if {
+note contains "privileged_withheld" if {
 	input.sensitivity == "privileged"
-	some role in input.roles
-	role != "legal"
+	input.role != "legal"
 }
 
-nothing contains [role, "whistle_compliance_only"] if {
+nothing contains "whistle_compliance_only" if {
 	input.sensitivity == "whistle"
-	some role in input.roles
-	not role in {"compliance", "portal", "auditor", "dpo"}
+	not input.role in {"compliance", "portal", "auditor", "dpo"}
 }
 
-meta_only contains [role, "whistle_compliance_only"] if {
+meta_only contains "whistle_compliance_only" if {
 	input.sensitivity == "whistle"
+	input.role in {"auditor", "dpo"}
 	input.action in {"read", "reveal", "amend", "transition"}
-	some role in input.roles
-	role in {"auditor", "dpo"}
 }
 
-masked_only contains [role, "stage_restricted"] if {
+masked_only contains "stage_restricted" if {
 	input.stage == "restricted"
-	input.action in {"reveal", "amend", "transition"}
+	input.action == "reveal"
 	not input.purpose in {"legal", "audit", "regulator_report"}
-	some role in input.roles
 }
 
-masked_only contains [role, "stage_restricted"] if {
+masked_only contains "stage_restricted" if {
 	input.stage == "restricted"
 	input.action in {"amend", "transition"}
-	some role in input.roles
 }
 
-masked_only contains [role, "stage_archived"] if {
+masked_only contains "stage_archived" if {
 	input.stage == "archived"
 	input.action in {"amend", "transition"}
-	some role in input.roles
 }
 
-obligations contains {"do": "release_listed_fields_only", "article": "6.1.9"} if input.action in {"read", "reveal"}
+duty.read contains {"do": "release_listed_fields_only", "article": "6.1.9"}
+
+duty.reveal contains {"do": "release_listed_fields_only", "article": "6.1.9"}

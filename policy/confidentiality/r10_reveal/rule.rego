@@ -13,6 +13,12 @@ package sealtrail.access
 #   reasons: [budget_spent]
 opening_actions := {"reveal", "amend"}
 
-obligations contains {"do": "state_reason", "article": "6.1.10"} if input.action in {"reveal", "breakglass_open", "grant_request"}
+duty.reveal contains {"do": "state_reason", "article": "6.1.10"}
 
-obligations contains {"do": "spend_budget", "article": "6.1.10"} if input.action in {"reveal", "search"}
+duty.breakglass_open contains {"do": "state_reason", "article": "6.1.10"}
+
+duty.grant_request contains {"do": "state_reason", "article": "6.1.10"}
+
+duty.reveal contains {"do": "spend_budget", "article": "6.1.10"}
+
+duty.search contains {"do": "spend_budget", "article": "6.1.10"}

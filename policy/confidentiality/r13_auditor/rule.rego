@@ -10,13 +10,13 @@ package sealtrail.access
 #   article: 6.1.13
 #   owner: auditadmin
 #   reasons: [audit_case_required]
-meta_only contains ["auditor", "audit_case_required"] if {
-	"granted" in data.domain.actions[input.action].facts
+meta_only contains "audit_case_required" if {
+	input.role == "auditor"
 	not input.facts.granted
-	"auditor" in input.roles
+	"granted" in data.domain.actions[input.action].facts
 }
 
-obligations contains {"do": "name_audit_case", "article": "6.1.13"} if {
+obligation contains {"do": "name_audit_case", "article": "6.1.13"} if {
+	input.role == "auditor"
 	input.facts.granted == true
-	"auditor" in input.roles
 }

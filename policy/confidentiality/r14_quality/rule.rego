@@ -17,8 +17,8 @@ barred.quality contains group if {
 
 sealed.quality contains "narrative"
 
-note contains ["quality", "quality_redacted_only"] if {
-	"quality" in input.roles
+note contains "quality_redacted_only" if {
+	input.role == "quality"
 	input.purpose == "quality"
 	input.action in {"read", "reveal", "amend", "search"}
 }

@@ -14,11 +14,11 @@ barred.portal contains group if some group in ["respondent", "handling", "whistl
 
 # Fields of group meta that name staff or internal handling.
 hidden contains field if {
-	"portal" in input.roles
+	input.role == "portal"
 	some field in ["assignee", "legal_hold", "regulator_ref", "referral", "group_flag"]
 }
 
-note contains ["portal", "portal_own_only"] if {
-	"portal" in input.roles
+note contains "portal_own_only" if {
+	input.role == "portal"
 	input.action in {"read", "reveal"}
 }

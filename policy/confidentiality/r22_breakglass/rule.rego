@@ -15,17 +15,16 @@ broken_glass if {
 	input.purpose == "breakglass"
 }
 
-meta_only contains [role, "breakglass_not_open"] if {
+meta_only contains "breakglass_not_open" if {
 	input.purpose == "breakglass"
 	input.action in {"read", "reveal"}
 	not input.facts.breakglass
-	some role in input.roles
 }
 
-obligations contains {"do": "alarm", "article": "6.1.22"} if broken_glass
+duty.breakglass_open contains {"do": "alarm", "article": "6.1.22"}
 
-obligations contains {"do": "alarm", "article": "6.1.22"} if input.action == "breakglass_open"
+duty.breakglass_open contains {"do": "review_within_24h", "article": "6.1.22"}
 
-obligations contains {"do": "review_within_24h", "article": "6.1.22"} if broken_glass
+obligation contains {"do": "alarm", "article": "6.1.22"} if broken_glass
 
-obligations contains {"do": "review_within_24h", "article": "6.1.22"} if input.action == "breakglass_open"
+obligation contains {"do": "review_within_24h", "article": "6.1.22"} if broken_glass

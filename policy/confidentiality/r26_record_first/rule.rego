@@ -9,4 +9,4 @@ package sealtrail.access
 #   article: 6.1.26
 #   owner: auditadmin
 #   reasons: [not_recorded]
-obligations contains {"do": "record_before_release", "article": "6.1.26"}
+duty[action] contains {"do": "record_before_release", "article": "6.1.26"} if some action, _ in data.domain.actions

@@ -1,6 +1,5 @@
-# Views.
-# Lays the matrix out as one small view per role, purpose, action and sensitivity, after the rules took away what they withhold for
-# ever. The engine evaluates this package once at activation and puts the result in its place as data.
+# Views: the matrix laid out as one small view per role, purpose, action, sensitivity and scope, after the rules took away what they
+# withhold for ever. The engine evaluates this package once at activation and puts the result in its place as data.
 package sealtrail.views
 
 import data.sealtrail.access
@@ -14,25 +13,67 @@ content contains group if {
 denied := {group: "deny" | some group in data.domain.groups}
 
 # verb: what a role may do at all for a purpose.
-verb[role][purpose] := {action: true | some action in actions} if {
+verb[role][purpose] := {action: true | some action in verbs} if {
 	some role, row in data.matrix
 	some purpose, entry in row.purposes
-	actions := array.concat(array.concat(entry.see, entry.do), array.concat(
+	verbs := array.concat(array.concat(entry.see, entry.do), array.concat(
 		["reveal" | count(entry.reveal) > 0],
 		["amend" | count(entry.amend) > 0],
 	))
 }
 
-# cell: the three layers of a view. meta shows that the record exists; mask and reveal are laid above it.
+# obligations: what every decision on an action obliges to, allow or deny.
+obligations[action] := [o | some o in access.duty[action]] if some action, _ in data.domain.actions
+
+# conflict: R12's excluded pairs, both ways round.
+conflict[one][other] := true if {
+	some one, others in access.exclusive
+	some other in others
+}
+
+conflict[other][one] := true if {
+	some one, others in access.exclusive
+	some other in others
+}
+
+# cell: for each scope, whether the action is allowed and the effect on every group.
 cell[role][purpose][action][sensitivity] := {
-	"meta": meta_layer(entry, action),
-	"mask": mask_layer(entry, action, shut[role][sensitivity]),
-	"reveal": reveal_layer(entry, action, shut[role][sensitivity] | object.get(access.sealed, role, set())),
+	"nothing": {"allow": false, "groups": denied},
+	"meta": shown(action, false, [meta]),
+	"masked": shown(action, false, [mask, meta]),
+	"full": shown(action, action in entry.do, [mask, meta, reveal]),
 } if {
 	some role, row in data.matrix
 	some purpose, entry in row.purposes
 	some action, _ in data.domain.actions
 	some sensitivity in data.domain.sensitivities
+	closed := shut[role][sensitivity]
+	meta := meta_layer(entry, action)
+	mask := mask_layer(entry, action, closed)
+	reveal := reveal_layer(entry, action, closed | object.get(access.sealed, role, set()))
+}
+
+# shown lays the layers over "deny", wider ones last.
+shown(action, act, layers) := {"allow": allowed(action, act, groups), "groups": groups} if {
+	groups := object.union_n(array.concat([denied], layers))
+}
+
+default allowed(_, _, _) := false
+
+allowed(action, act, _) if {
+	data.domain.actions[action].needs == "act"
+	act == true
+}
+
+allowed(action, _, groups) if {
+	data.domain.actions[action].needs == "meta"
+	groups.meta == "reveal"
+}
+
+allowed(action, _, groups) if {
+	data.domain.actions[action].needs == "content"
+	some group in content
+	groups[group] == "reveal"
 }
 
 # shut: groups that a role never gets for records of a sensitivity.
@@ -71,9 +112,4 @@ reveal_layer(entry, action, closed) := {group: "reveal" |
 	not group in closed
 } if {
 	action in access.opening_actions
-}
-
-reveal_layer(entry, action, _) := {"act": "reveal"} if {
-	not action in access.opening_actions
-	action in entry.do
 }

@@ -1,0 +1,116 @@
+package policy
+
+import "iter"
+
+// matrixRow is what Go needs of one role's row of the matrix.
+type matrixRow struct {
+	Purposes map[string]struct {
+		See, Mask, Reveal, Amend, Do []string
+	} `json:"purposes"`
+}
+
+// points walks over the whole decision domain (contracts.md 8): every role with each of its own purposes over every combination of the
+// attributes and facts that an action reads; every role with each foreign purpose once per action, under the facts most in its favour;
+// and the listed pairs of roles, over the purposes that either has, for read, reveal and transition.
+func (s *Snapshot) points(matrix map[string]matrixRow) iter.Seq[attributes] {
+	return func(yield func(attributes) bool) {
+		for role := range roles {
+			if !s.rolePoints(1<<role, matrix, allActions(), yield) {
+				return
+			}
+		}
+		for _, p := range s.domain.Pairs {
+			bits := uint32(1)<<index(roles, p[0]) | uint32(1)<<index(roles, p[1])
+			if !s.rolePoints(bits, matrix, []int{index(actions, "read"), index(actions, "reveal"), index(actions, "transition")}, yield) {
+				return
+			}
+		}
+	}
+}
+
+func allActions() []int {
+	out := make([]int, len(actions))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+func (s *Snapshot) rolePoints(bits uint32, matrix map[string]matrixRow, acts []int, yield func(attributes) bool) bool {
+	for purpose, name := range purposes {
+		for _, action := range acts {
+			a := attributes{roles: bits, action: uint8(action), purpose: uint8(purpose)}
+			if !hasPurpose(bits, matrix, name) {
+				a.facts = s.plans[action].facts &^ factImplicated
+				a.step = uint8(firstStep(s.plans[action]))
+				if !yield(a) {
+					return false
+				}
+				continue
+			}
+			if !s.actionPoints(a, yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func hasPurpose(bits uint32, matrix map[string]matrixRow, purpose string) bool {
+	for i, r := range roles {
+		if bits&(1<<i) == 0 {
+			continue
+		}
+		if _, ok := matrix[r].Purposes[purpose]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// firstStep is 1 when the action reads a step, else 0.
+func firstStep(p plan) int {
+	if p.step {
+		return 1
+	}
+	return 0
+}
+
+// actionPoints walks over every combination of what the action reads.
+func (s *Snapshot) actionPoints(a attributes, yield func(attributes) bool) bool {
+	p := s.plans[a.action]
+	nStage, nSens, first, last := 1, 1, 0, 0
+	if p.stage {
+		nStage = len(stages)
+	}
+	if p.sens {
+		nSens = len(sensitivities)
+	}
+	if p.step {
+		first, last = 1, len(steps)
+	}
+	for stage := range nStage {
+		for sens := range nSens {
+			for step := first; step <= last; step++ {
+				a.stage, a.sens, a.step = uint8(stage), uint8(sens), uint8(step)
+				if !factPoints(a, p.facts, yield) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// factPoints walks over every subset of the mask, the empty one first.
+func factPoints(a attributes, mask uint8, yield func(attributes) bool) bool {
+	for sub := uint8(0); ; sub = (sub - mask) & mask {
+		a.facts = sub
+		if !yield(a) {
+			return false
+		}
+		if sub == mask {
+			return true
+		}
+	}
+}
