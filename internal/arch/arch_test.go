@@ -16,7 +16,7 @@ import (
 // notLanded are patterns of the walls whose packages have no first commit yet.
 // An entry that matches by now fails the test, so that the list ends empty.
 var notLanded = []string{
-	"./cmd/...", "./cmd/sealtrail", "./cmd/trailcheck", "./internal/server",
+	"./cmd/...", "./cmd/sealtrail", "./cmd/trailcheck",
 }
 
 const (
@@ -26,7 +26,8 @@ const (
 	maxMainLines = 15
 )
 
-func load(t *testing.T) arch.Tree {
+// moduleRoot is the folder of the go.mod above the test.
+func moduleRoot(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -34,14 +35,18 @@ func load(t *testing.T) arch.Tree {
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
+			return dir
 		}
 		if filepath.Dir(dir) == dir {
 			t.Fatal("no go.mod above the test")
 		}
 		dir = filepath.Dir(dir)
 	}
-	tree, err := arch.Load(os.DirFS(dir))
+}
+
+func load(t *testing.T) arch.Tree {
+	t.Helper()
+	tree, err := arch.Load(os.DirFS(moduleRoot(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ func TestRulesCatchOffences(t *testing.T) {
 		{"tests are not looked at", arch.Rule{Who: []string{"./c"}, Never: []string{"github.com/jackc/pgx/v5/..."}}, ""},
 		{"tests are looked at", arch.Rule{Who: []string{"./c"}, Never: []string{"github.com/jackc/pgx/v5/..."}, Tests: true}, "c/c_test.go imports"},
 		{"tests may", arch.Rule{Who: []string{"./c"}, Never: []string{"./a"}, Tests: true, TestsMay: []string{"./a"}}, ""},
+		{"tests may, and what lies behind it", arch.Rule{Who: []string{"./c"}, Never: []string{"./b", "./a"}, Tests: true, Reach: true, TestsMay: []string{"./a"}}, ""},
+		{"tests reach further", arch.Rule{Who: []string{"./c"}, Never: []string{"./b"}, Tests: true, Reach: true}, "by c > a"},
 		{"only the standard library", arch.Rule{Who: []string{"./c"}, Only: []string{}}, ""},
 		{"only what is listed", arch.Rule{Who: []string{"./a"}, Only: []string{"./b"}}, ""},
 		{"only, and more is imported", arch.Rule{Who: []string{"./b"}, Only: []string{"./a"}}, "b/b.go imports"},
