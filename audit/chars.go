@@ -2,7 +2,7 @@ package audit
 
 // Character classes of the format, one bit each.
 const (
-	classPlain = 1 << iota // may stand in a JSON string as itself, ASCII
+	classPlain = 1 << iota // may stand in a JSON string as itself, ASCII (DEL included: RFC 8785 escapes below 0x20 only)
 	classToken             // printable ASCII without space, quote, backslash
 	classPath              // names of commitments
 	className              // names of members and facts

@@ -155,23 +155,34 @@ func (s *scanner) more(closing byte) bool {
 // member reads a name and its colon. Names are ASCII, so that their order by UTF-16 code units (RFC 8785, 3.2.3) is their
 // order by bytes.
 func (s *scanner) member(prev []byte, bits uint8) []byte {
-	s.expect('"')
-	from := s.i
-	for s.i < len(s.b) && class[s.b[s.i]]&bits != 0 {
-		s.i++
+	b, i := s.b, s.i+1
+	if i > len(b) || b[i-1] != '"' {
+		s.fail("unexpected byte or end")
+		return nil
 	}
-	name := s.b[from:s.i]
-	if len(name) == 0 {
+	for i < len(b) && class[b[i]]&bits != 0 {
+		i++
+	}
+	name := b[s.i+1 : i]
+	if len(name) == 0 || len(b)-i < 2 || b[i] != '"' || b[i+1] != ':' {
+		s.i = i
 		s.fail("empty name, or a byte that names may not have")
 		return nil
 	}
-	if prev != nil && bytes.Compare(prev, name) >= 0 {
+	if prev != nil && !before(prev, name) {
 		s.fail("names out of order or twice")
 		return nil
 	}
-	s.expect('"')
-	s.expect(':')
+	s.i = i + 2
 	return name
+}
+
+// before reports whether name a stands before name b. Most names differ in their first byte.
+func before(a, b []byte) bool {
+	if a[0] != b[0] {
+		return a[0] < b[0]
+	}
+	return bytes.Compare(a, b) < 0
 }
 
 // str reads a string and returns what stands between its quotes, escapes and all.
@@ -179,19 +190,21 @@ func (s *scanner) str() []byte {
 	s.expect('"')
 	from := s.i
 	for s.i < len(s.b) {
-		c := s.b[s.i]
-		switch {
-		case class[c]&classPlain != 0:
-			s.i++
+		b, i := s.b, s.i
+		for i < len(b) && class[b[i]]&classPlain != 0 {
+			i++
+		}
+		if s.i = i; i == len(b) {
+			break
+		}
+		switch c := b[i]; {
 		case c == '"':
 			s.i++
-			return s.b[from : s.i-1]
+			return b[from:i]
 		case c == '\\':
 			s.escape()
 		case c < 0x20:
 			s.fail("control character not escaped")
-		case c == 0x7f: // DEL stands as itself in RFC 8785
-			s.i++
 		default:
 			s.rune()
 		}
@@ -273,17 +286,22 @@ func (s *scanner) token() []byte { return s.run(classToken, "not a token") }
 
 // run reads a non-empty string of the given character class.
 func (s *scanner) run(bits uint8, reason string) []byte {
-	s.expect('"')
-	from := s.i
-	for s.i < len(s.b) && class[s.b[s.i]]&bits != 0 {
-		s.i++
+	b, i := s.b, s.i+1
+	if i > len(b) || b[i-1] != '"' {
+		s.fail("unexpected byte or end")
+		return nil
 	}
-	if s.i == from || s.peek() != '"' {
+	for i < len(b) && class[b[i]]&bits != 0 {
+		i++
+	}
+	from := s.i + 1
+	if i == from || i == len(b) || b[i] != '"' {
+		s.i = i
 		s.fail(reason)
 		return nil
 	}
-	s.i++
-	return s.b[from : s.i-1]
+	s.i = i + 1
+	return b[from:i]
 }
 
 // hex reads a string of exactly n lower-case hex digits.
