@@ -61,7 +61,7 @@ func (d *drawing) smallMultiple(f *Figure, lang Lang, at point) {
 	x0, y0 := at.x+left, at.y+top
 	y := func(bp int64) int { return y0 + height - int(bp)*height/10000 }
 	d.bold(at.x+8, at.y+16, f.Definition.ID+" "+f.Definition.Name.in(lang))
-	d.text(at.x+8, at.y+31, start, valueText(f, lang)+"  "+countsText(f.Value)+"  "+lang.word("undecided")+" "+i64(f.Value.Undecided))
+	d.text(at.x+8, at.y+31, start, valueText(f, lang)+" · "+countsText(f.Value)+" · "+lang.word("undecided")+" "+i64(f.Value.Undecided))
 	for _, bp := range []int64{0, 5000, 10000} {
 		d.line(x0, y(bp), x0+width, y(bp), inkFaint, "")
 		d.text(x0-6, y(bp)+4, end, i64(bp/100)+" %")
@@ -122,7 +122,7 @@ func shades() map[level][2]string {
 // stockChart draws a bar per age band, levels side by side in it; each segment holds its number where it fits, and the sum
 // with what is overdue stands at its end.
 func (r *Report) stockChart(lang Lang) string {
-	const left, barW, rowH, top = 70, 560, 34, 44
+	const left, barW, rowH, top = 70, 440, 34, 44
 	bands := r.Stock.Bands
 	most := int64(1)
 	for _, b := range bands {
@@ -154,7 +154,7 @@ func (r *Report) stockChart(lang Lang) string {
 			x += w
 		}
 		sum := r.Stock.sum(band)
-		d.text(x+8, y+16, start, fmt.Sprintf("%d  (%s %d · %s %d)", sum.Open, lang.word("overdue_law"), sum.OverdueLaw, lang.word("overdue_norm"), sum.OverdueNorm))
+		d.text(x+8, y+16, start, fmt.Sprintf("%d (%s %d · %s %d)", sum.Open, lang.word("overdue_law"), sum.OverdueLaw, lang.word("overdue_norm"), sum.OverdueNorm))
 	}
 	d.text(left, top+rowH*len(bands)+16, start, lang.word("age"))
 	return d.done()

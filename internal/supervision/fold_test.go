@@ -139,3 +139,82 @@ func TestEveryFigureOfAHandCountedMonth(t *testing.T) {
 		}
 	}
 }
+
+// Breakdowns, details and tables of the same month.
+func TestTablesOfAHandCountedMonth(t *testing.T) {
+	t.Parallel()
+	r := report(t, "2026-01", january(t))
+	rows := func(list []Row, key string) string {
+		for _, x := range list {
+			if x.Key == key {
+				return nud(x.Value)
+			}
+		}
+		return "absent"
+	}
+	m := func(id string) *Figure { return r.Figure(id) }
+	for _, c := range []struct{ what, got, want string }{
+		{"M01 unclassified (D F)", rows(m("M01").ByLevel, "unclassified"), "2/2 0"},
+		{"M01 major (B was raised)", rows(m("M01").ByLevel, "major"), "0/1 0"},
+		{"M01 serious (H)", rows(m("M01").ByLevel, "serious"), "1/1 0"},
+		{"M01 cards (A B)", rows(m("M01").ByDepartment, "cards"), "1/2 0"},
+		{"M01 without department (D F)", rows(m("M01").ByDepartment, "none"), "2/2 0"},
+		{"M07 week of the 21st and 22nd (B C)", rows(m("M07").Weeks, "2026-W04"), "1/3 0"},
+		{"M23 second week (B C refusals)", rows(m("M23").Weeks, "2026-W02"), "1/4 0"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %s, want %s", c.what, c.got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		id, name, key string
+		want          int64
+	}{
+		{"M07", "extended", "", -1}, // H's extended limit falls in February
+		{"M23", "denied_by_reason", "purpose_not_of_role", 2}, {"M23", "denied_by_action", "read", 1},
+		{"M23", "denied_by_role", "quality", 2}, {"M23", "accesses_by_role", "handler", 5},
+		{"M23", "fields_revealed", "", 3}, {"M23", "searches_without_hits", "", 1},
+		{"M24", "persons_without_handling", "quality", 1}, {"M24", "rate_p99", "handler", 1429}, // 1 reveal; she acted on A B C D F H I
+		{"M28", "opened", "", 4}, {"M28", "open_at_end", "", 1}, {"M28", "reviewed_by_opener", "", 1}, {"M28", "median_minutes", "", 30},
+		{"M41", "findings", "", 2}, {"M41", "max_lag", "", 900}, {"M41", "verified_to", "", 70}, {"M41", "entries_skewed_5s", "", 0},
+		{"M41", "age_of_last_run", "", 17100}, // 20 January 03:00 to 1 February 00:00: 285 hours
+	} {
+		if got := m(c.id).detail(c.name, c.key); got != c.want {
+			t.Errorf("%s %s %s: got %d, want %d", c.id, c.name, c.key, got, c.want)
+		}
+	}
+	if r.Excluded != (Excluded{Imported: 1}) {
+		t.Errorf("excluded: %+v", r.Excluded)
+	}
+	if a := m("M06").Apart; a != (Apart{Withdrawn: 1, Refused: 1}) {
+		t.Errorf("M06 apart: %+v", a)
+	}
+	// Due in January: of C-FINAL I(12th) A(14th) B(15th) C(16th) H(23rd). B is told on the 30th; the outage of the 21st touches
+	// H's stretch alone. The law's stretch of B and C ran through it as well.
+	want := []Breach{
+		{Clock: "L-15", Basis: "law", Due: 4, Breached: 2, OutageOverlap: 2},
+		{Clock: "C-FINAL", Basis: "norm", Due: 5, Breached: 3, OutageOverlap: 1},
+	}
+	for _, w := range want {
+		for _, b := range r.Breaches {
+			if b.Clock == w.Clock && b != w {
+				t.Errorf("breach: got %+v, want %+v", b, w)
+			}
+		}
+	}
+	if r.Binding != (Binding{NormFirst: 7}) {
+		t.Errorf("binding: %+v", r.Binding)
+	}
+	if c := r.Stock.cell("general", "0-7"); c != (StockRow{"general", "0-7", 1, 0, 0}) {
+		t.Errorf("stock of E: %+v", c)
+	}
+	if c := r.Stock.cell("general", "16-30"); c != (StockRow{"general", "16-30", 1, 1, 1}) {
+		t.Errorf("stock of C: %+v", c)
+	}
+	if c := r.Stock.cell("serious", "16-30"); c != (StockRow{"serious", "16-30", 1, 0, 1}) {
+		t.Errorf("stock of H: %+v", c)
+	}
+	if len(r.Entries.NotRead) != 1 || r.Entries.NotRead[0] != (KindCount{"service.started", 1}) {
+		t.Errorf("not read: %+v", r.Entries.NotRead)
+	}
+}

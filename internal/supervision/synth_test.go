@@ -17,7 +17,9 @@ func synthetic(t testing.TB, n, months int) []audit.Leaf {
 	j := &journal{t: t}
 	j.adopt("2025-12-31 00:00")
 	from, days := at(t, "2025-12-20 08:00"), months*30
-	hours := func(lo, hi float64) time.Duration { return time.Duration((lo + rnd.Float64()*(hi-lo)) * float64(time.Hour)) }
+	hours := func(lo, hi float64) time.Duration {
+		return time.Duration((lo + rnd.Float64()*(hi-lo)) * float64(time.Hour))
+	}
 	for i := range n {
 		received := from.Add(time.Duration(rnd.IntN(days*24*60)) * time.Minute)
 		j.story(fmt.Sprintf("c%05d", i), received, rnd, hours)
