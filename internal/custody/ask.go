@@ -68,6 +68,25 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 
 // ask decides on an action without a record.
 func (d *Door) ask(ctx context.Context, c Caller, q question) (*asked, error) {
+	a, err := d.knock(ctx, c, q)
+	if err != nil {
+		return nil, err
+	}
+	return a, d.decide(ctx, a)
+}
+
+// askMany decides on an action over many records as far as that needs none;
+// each record is decided on by itself later.
+func (d *Door) askMany(ctx context.Context, c Caller, q question) (*asked, error) {
+	a, err := d.knock(ctx, c, q)
+	if err != nil {
+		return nil, err
+	}
+	return a, d.admit(ctx, a)
+}
+
+// knock establishes who asks for what, without any record.
+func (d *Door) knock(ctx context.Context, c Caller, q question) (*asked, error) {
 	a, err := d.begin(ctx, c, q)
 	if err != nil {
 		return nil, err
@@ -77,7 +96,7 @@ func (d *Door) ask(ctx context.Context, c Caller, q question) (*asked, error) {
 		return nil, storeError(err)
 	}
 	a.know(facts)
-	return a, d.decide(ctx, a)
+	return a, nil
 }
 
 func (d *Door) begin(ctx context.Context, c Caller, q question) (*asked, error) {

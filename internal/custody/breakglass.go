@@ -141,7 +141,7 @@ func (d *Door) settleBreakGlass(ctx context.Context, c Caller, id, action string
 	}
 	purpose := "breakglass"
 	if action == "breakglass_review" {
-		purpose = "incident"
+		purpose = "approve"
 	}
 	a, err := d.askRecord(ctx, c, question{action: action, purpose: purpose, id: b.Complaint, requester: b.Person})
 	if err != nil {

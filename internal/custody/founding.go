@@ -14,6 +14,11 @@ import (
 // founders to appoint successors by the ordinary way of two persons.
 const founderLife = 365 * 24 * time.Hour
 
+// founderTraining is how long the operator's word stands for the founders'
+// confidentiality training: until they have had time to take the course and
+// record it for each other.
+const founderTraining = 90 * 24 * time.Hour
+
 // Found enters the first two security administrators of an institution, who
 // appoint everybody else. It works once, while nobody holds any duty, and is
 // logged as what it is: an act of the operator that no decision covers.
@@ -43,7 +48,9 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 			return logError(err)
 		}
 		events = append(events, audit.Body{At: at, Stage: audit.StageEvent, Kind: "duty.appointed", Actor: audit.Actor{ID: operator},
-			Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "role": "secadmin", "founding": true, "confirmed": true}})
+			Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "role": "secadmin", "founding": true, "confirmed": true}},
+			audit.Body{At: at, Stage: audit.StageEvent, Kind: "training.passed", Actor: audit.Actor{ID: operator},
+				Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "course": confidentialityCourse, "valid_until": stamp(at.Add(founderTraining))}})
 	}
 	err = d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error {
 		taken, err := d.cfg.Store.AnyDuty(ctx, tx, d.cfg.Institution)
@@ -74,5 +81,8 @@ func (d *Door) foundOne(ctx context.Context, tx pgx.Tx, row store.Person, other 
 	if err := d.cfg.Store.InsertDuty(ctx, tx, duty); err != nil {
 		return err
 	}
-	return d.cfg.Store.ConfirmDuty(ctx, tx, d.cfg.Institution, duty.ID, other)
+	if err := d.cfg.Store.ConfirmDuty(ctx, tx, d.cfg.Institution, duty.ID, other); err != nil {
+		return err
+	}
+	return d.cfg.Store.InsertTraining(ctx, tx, d.cfg.Institution, row.ID, confidentialityCourse, "operator", at, at.Add(founderTraining), 0)
 }

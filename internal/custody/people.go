@@ -36,9 +36,9 @@ func (d *Door) askPeople(ctx context.Context, c Caller, person string) (*asked, 
 	return a, alias, nil
 }
 
-// peoplePurpose is the purpose of keeping the register: it serves the handling
-// of complaints and discloses none.
-const peoplePurpose = "handle"
+// peoplePurpose is the purpose of keeping the register: appointments are
+// approvals, by two persons.
+const peoplePurpose = "approve"
 
 // change runs one alteration of the register with its event, both or neither.
 func (d *Door) changeRegister(ctx context.Context, event audit.Body, alter func(pgx.Tx) error) (AuditRef, error) {

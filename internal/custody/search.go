@@ -31,7 +31,7 @@ func (d *Door) List(ctx context.Context, c Caller, r ListRequest) (*Page, error)
 	if err != nil {
 		return nil, err
 	}
-	a, err := d.ask(ctx, c, question{action: "list", purpose: r.Purpose})
+	a, err := d.askMany(ctx, c, question{action: "list", purpose: r.Purpose})
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +168,17 @@ func (d *Door) page(ctx context.Context, a *asked, found []store.Found, sealed b
 	return page, nil
 }
 
-// decideEach asks about every row as a read of that row. Rows whose metadata is
+// decideEach asks about every row by itself. Rows whose metadata is
 // denied are left out, exactly as if they were not there.
 func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, sealed bool) ([]*asked, []audit.Body, error) {
 	var shown []*asked
 	var bodies []audit.Body
 	for _, f := range found {
 		one := *a
-		one.action, one.row, one.key = "read", f.Complaint, f.Key
+		one.action, one.row, one.key = "list", f.Complaint, f.Key
+		if sealed {
+			one.action = "read"
+		}
 		var err error
 		one.decision, err = d.cfg.Policy.Decide(ctx, one.request(d.cfg.Institution, one.row))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/vault/api"
 
@@ -74,7 +75,7 @@ func enableEngines(ctx context.Context, client *api.Client) error {
 		return fmt.Errorf("listing Vault's engines: %w", err)
 	}
 	if _, on := mounts["transit/"]; !on {
-		if err := client.Sys().MountWithContext(ctx, "transit", &api.MountInput{Type: "transit"}); err != nil {
+		if err := client.Sys().MountWithContext(ctx, "transit", &api.MountInput{Type: "transit"}); err != nil && !taken(err) {
 			return fmt.Errorf("mounting transit: %w", err)
 		}
 	}
@@ -83,7 +84,7 @@ func enableEngines(ctx context.Context, client *api.Client) error {
 		return fmt.Errorf("listing Vault's login methods: %w", err)
 	}
 	if _, on := auths["approle/"]; !on {
-		if err := client.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		if err := client.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}); err != nil && !taken(err) {
 			return fmt.Errorf("switching AppRole on: %w", err)
 		}
 	}
@@ -91,6 +92,9 @@ func enableEngines(ctx context.Context, client *api.Client) error {
 }
 
 // makeKey creates a key unless it exists, then reads back what Vault made.
+// taken reports whether somebody else mounted the engine at the same moment.
+func taken(err error) bool { return strings.Contains(err.Error(), "already in use") }
+
 func makeKey(ctx context.Context, client *api.Client, institution string, spec keySpec) error {
 	path := "transit/keys/" + institution + "-" + spec.suffix
 	found, err := client.Logical().ReadWithContext(ctx, path)
