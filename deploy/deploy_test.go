@@ -114,7 +114,7 @@ func TestComposeUsesTheServicesOwnNames(t *testing.T) {
 }
 
 // envTag is how a field of the service's configuration names its variable.
-var envTag = regexp.MustCompile(`env:"([A-Z0-9_]+)"([^`+"`"+`\n]*required:"")?`)
+var envTag = regexp.MustCompile(`env:"([A-Z0-9_]+)"([^` + "`" + `\n]*required:"")?`)
 
 func TestEnvironmentIsWhatTheServiceReads(t *testing.T) {
 	t.Parallel()
@@ -231,10 +231,17 @@ func TestUnitReadsTheDocumentedEnvironment(t *testing.T) {
 	t.Parallel()
 	unit := string(read(t, "systemd/sealtraild.service"))
 	known := environment(t)
-	for _, m := range regexp.MustCompile(`(?m)^Environment=([A-Z_]+)=`).FindAllStringSubmatch(unit, -1) {
+	credentials := regexp.MustCompile(`(?m)^\s+([A-Z_]+)=%d/([a-z-]+)`).FindAllStringSubmatch(unit, -1)
+	for _, m := range credentials {
 		if _, ok := known[m[1]]; !ok {
 			t.Errorf("the unit sets %s, which sealtraild.env does not know", m[1])
 		}
+		if !strings.Contains(unit, "LoadCredentialEncrypted="+m[2]+":") {
+			t.Errorf("the unit sets %s to a credential that it does not load", m[1])
+		}
+	}
+	if len(credentials) != strings.Count(unit, "LoadCredentialEncrypted=") {
+		t.Errorf("%d credentials are used, %d are loaded", len(credentials), strings.Count(unit, "LoadCredentialEncrypted="))
 	}
 	if !strings.Contains(unit, "EnvironmentFile=/etc/sealtrail/sealtraild.env") {
 		t.Error("the unit does not read sealtraild.env")
