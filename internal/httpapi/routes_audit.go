@@ -16,7 +16,7 @@ type entryParam struct {
 }
 
 type reportInput struct {
-	purposeParam
+	PurposeParam
 	Period string `query:"period" doc:"Required: 2026-01 or 2026-01-01..2026-03-31"`
 	Format string `query:"format" enum:"json,csv,html" doc:"json is canonical: the bytes that trailcheck recomputes"`
 }

@@ -13,14 +13,15 @@ import (
 	"github.com/sealtrail/sealtrail/internal/intake"
 )
 
-// purposeParam is how a purpose travels; exactly one of the two is needed.
-type purposeParam struct {
+// PurposeParam is how a purpose travels; one of the two is needed. It and the
+// other embedded parameters are exported because huma skips those that are not.
+type PurposeParam struct {
 	Query  string `query:"purpose" doc:"Why: what the decision is taken for, and what the log says"`
 	Header string `header:"Sealtrail-Purpose" doc:"The same as a header"`
 }
 
 // purpose checks the request's purpose.
-func (p purposeParam) purpose(x *exchange) (string, error) {
+func (p PurposeParam) purpose(x *exchange) (string, error) {
 	value := p.Query
 	if value == "" {
 		value = p.Header
@@ -36,13 +37,14 @@ func (p purposeParam) purpose(x *exchange) (string, error) {
 	return value, nil
 }
 
-type idParam struct {
+// IDParam is a complaint's id in a path.
+type IDParam struct {
 	ID string `path:"id" format:"uuid" doc:"Complaint id"`
 }
 
 // complaintID checks a complaint's id. What is not a UUID is as unknown as a
 // UUID that nobody has.
-func (p idParam) complaintID(x *exchange) (string, error) {
+func (p IDParam) complaintID(x *exchange) (string, error) {
 	id := strings.ToLower(p.ID)
 	if !isUUID(id) {
 		return "", x.newProblem(codeNotFound)
@@ -103,7 +105,7 @@ func (s *service) complaints() {
 }
 
 type createInput struct {
-	purposeParam
+	PurposeParam
 	Key string `header:"Idempotency-Key" maxLength:"255" doc:"Required. A repeated call with the same key and body answers with the first one's complaint"`
 }
 
@@ -167,7 +169,7 @@ func (s *service) createBatch() {
 	add(s, operation{id: "createComplaints", method: http.MethodPost, path: "/v1/complaints:batch", tag: "complaints", long: true,
 		summary: "Seal and record up to 500 complaints", body: documented,
 		description: "Items are judged one by one; the answer has one result per item, in order. Repeating a batch is safe: source and source id identify a complaint."},
-		func(ctx context.Context, x *exchange, in *purposeParam) (*reply[BatchResult], error) {
+		func(ctx context.Context, x *exchange, in *PurposeParam) (*reply[BatchResult], error) {
 			purpose, err := in.purpose(x)
 			if err != nil {
 				return nil, err
@@ -254,8 +256,8 @@ func (x *exchange) itemProblem(err error) *Problem {
 }
 
 type readInput struct {
-	idParam
-	purposeParam
+	IDParam
+	PurposeParam
 	View string `query:"view" enum:"masked,meta" doc:"meta leaves every sealed field out and needs no key server"`
 }
 
@@ -266,9 +268,10 @@ type RevealInput struct {
 	Ticket string   `json:"ticket,omitempty" maxLength:"64"`
 }
 
-type recordInput struct {
-	idParam
-	purposeParam
+// RecordParam is what every act on one complaint needs.
+type RecordParam struct {
+	IDParam
+	PurposeParam
 }
 
 func (s *service) readOnes() {
@@ -291,7 +294,7 @@ func (s *service) readOnes() {
 	body := newBody[RevealInput](nil)
 	add(s, operation{id: "revealFields", method: http.MethodPost, path: "/v1/complaints/{id}/reveals", tag: "complaints",
 		summary: "Open named fields in clear", body: requestBody[RevealInput](s)},
-		func(ctx context.Context, x *exchange, in *recordInput) (*reply[*custody.View], error) {
+		func(ctx context.Context, x *exchange, in *RecordParam) (*reply[*custody.View], error) {
 			id, purpose, err := in.both(x)
 			if err != nil {
 				return nil, err
@@ -307,7 +310,7 @@ func (s *service) readOnes() {
 		})
 	add(s, operation{id: "getTrail", method: http.MethodGet, path: "/v1/complaints/{id}/trail", tag: "complaints",
 		summary: "Who saw or did what on this complaint, why, under which article"},
-		func(ctx context.Context, x *exchange, in *recordInput) (*reply[*custody.Trail], error) {
+		func(ctx context.Context, x *exchange, in *RecordParam) (*reply[*custody.Trail], error) {
 			id, purpose, err := in.both(x)
 			if err != nil {
 				return nil, err
@@ -320,7 +323,7 @@ func (s *service) readOnes() {
 		})
 }
 
-func (in recordInput) both(x *exchange) (id, purpose string, err error) {
+func (in RecordParam) both(x *exchange) (id, purpose string, err error) {
 	if id, err = in.complaintID(x); err != nil {
 		return "", "", err
 	}
@@ -352,7 +355,7 @@ func (x *exchange) checkFields(names []string) error {
 }
 
 type listInput struct {
-	purposeParam
+	PurposeParam
 	State      string `query:"state"`
 	Department string `query:"department"`
 	Assignee   string `query:"assignee"`
@@ -393,7 +396,7 @@ func (s *service) listThem() {
 	body := newBody[SearchInput](nil)
 	add(s, operation{id: "searchComplaints", method: http.MethodPost, path: "/v1/complaints:search", tag: "complaints",
 		summary: "Find complaints by one blind-indexed field", body: requestBody[SearchInput](s)},
-		func(ctx context.Context, x *exchange, in *purposeParam) (*reply[*custody.Page], error) {
+		func(ctx context.Context, x *exchange, in *PurposeParam) (*reply[*custody.Page], error) {
 			purpose, err := in.purpose(x)
 			if err != nil {
 				return nil, err
@@ -446,7 +449,7 @@ func (in *listInput) request(x *exchange) (custody.ListRequest, error) {
 }
 
 type changeInput struct {
-	recordInput
+	RecordParam
 	IfMatch string `header:"If-Match" doc:"Required: the ETag that the change is based on"`
 }
 

@@ -45,12 +45,13 @@ type UndertakingInput struct {
 	Version string `json:"version"`
 }
 
-type personParam struct {
+// PersonParam is a person's id in a path.
+type PersonParam struct {
 	Person string `path:"person" doc:"Id of the person in the duty register"`
 }
 
 type dutyParam struct {
-	personParam
+	PersonParam
 	Duty string `path:"duty" doc:"Duty id"`
 }
 
@@ -84,7 +85,7 @@ func (s *service) people() {
 			return answered(p, auditOfPerson, err)
 		})
 	add(s, operation{id: "getPerson", method: http.MethodGet, path: "/v1/people/{person}", tag: "people", summary: "One person, her duties, training and undertaking"},
-		func(ctx context.Context, x *exchange, in *personParam) (*reply[*custody.Person], error) {
+		func(ctx context.Context, x *exchange, in *PersonParam) (*reply[*custody.Person], error) {
 			if err := x.named(in.Person); err != nil {
 				return nil, err
 			}
@@ -92,17 +93,17 @@ func (s *service) people() {
 			return answered(p, auditOfPerson, err)
 		})
 	command(s, operation{id: "setPersonStatus", path: "/v1/people/{person}/status", summary: "Set whether an account may be used"},
-		func(ctx context.Context, x *exchange, in *personParam, b *StatusInput) (*reply[*custody.Person], error) {
+		func(ctx context.Context, x *exchange, in *PersonParam, b *StatusInput) (*reply[*custody.Person], error) {
 			p, err := door.SetStatus(ctx, x.caller, in.Person, b.Status)
 			return answered(p, auditOfPerson, err)
 		})
 	command(s, operation{id: "recordTraining", path: "/v1/people/{person}/trainings", summary: "Record a passed course", status: http.StatusCreated},
-		func(ctx context.Context, x *exchange, in *personParam, b *TrainingInput) (*reply[*custody.Training], error) {
+		func(ctx context.Context, x *exchange, in *PersonParam, b *TrainingInput) (*reply[*custody.Training], error) {
 			t, err := door.RecordTraining(ctx, x.caller, custody.Training{Person: in.Person, Course: b.Course, Score: b.Score, PassedAt: b.PassedAt, ValidUntil: b.ValidUntil})
 			return answered(t, auditOfTraining, err)
 		})
 	command(s, operation{id: "signUndertaking", path: "/v1/people/{person}/undertakings", summary: "Sign the confidentiality undertaking, for oneself", status: http.StatusCreated},
-		func(ctx context.Context, x *exchange, in *personParam, b *UndertakingInput) (*reply[*custody.Undertaking], error) {
+		func(ctx context.Context, x *exchange, in *PersonParam, b *UndertakingInput) (*reply[*custody.Undertaking], error) {
 			u, err := door.SignUndertaking(ctx, x.caller, custody.Undertaking{Person: in.Person, Version: b.Version})
 			return answered(u, auditOfUndertaking, err)
 		})
@@ -113,7 +114,7 @@ func (s *service) duties() {
 	door := s.cfg.Door
 	command(s, operation{id: "appoint", path: "/v1/people/{person}/duties", summary: "Appoint somebody to a role", status: http.StatusCreated,
 		description: "Not in force until a second person confirmed it."},
-		func(ctx context.Context, x *exchange, in *personParam, b *DutyInput) (*reply[*custody.Duty], error) {
+		func(ctx context.Context, x *exchange, in *PersonParam, b *DutyInput) (*reply[*custody.Duty], error) {
 			d, err := door.Appoint(ctx, x.caller, in.Person, custody.Duty{Role: b.Role, Level: b.Level, Department: b.Department, From: b.From, Until: b.Until})
 			return answered(d, auditOfDuty, err)
 		})
@@ -141,7 +142,7 @@ func (s *service) duties() {
 // pathIDs is implemented by parameters that have an id to check.
 type pathIDs interface{ ids() []string }
 
-func (p personParam) ids() []string { return []string{p.Person} }
+func (p PersonParam) ids() []string { return []string{p.Person} }
 
 // command registers a POST with a body of type B in the part "people", or in
 // the operation's own.
