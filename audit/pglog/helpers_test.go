@@ -1,9 +1,12 @@
 package pglog_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealtrail/sealtrail/internal/pgtest"
 )
@@ -36,4 +39,15 @@ func (g *gather[T]) add(v T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.list = append(g.list, v)
+}
+
+func (g *gather[T]) len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.list)
+}
+
+func isCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
 }

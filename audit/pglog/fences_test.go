@@ -1,0 +1,145 @@
+package pglog_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sealtrail/sealtrail/audit/pglog"
+)
+
+func TestFencesRefuseASuperuserWhoLeavesThemUp(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.append("complaint:1", 2)
+	e.sequenceAll()
+	for _, sql := range []string{
+		"update audit.entry set subject = 'x'",
+		"delete from audit.entry",
+		"truncate audit.entry",
+		"truncate audit.entry_000000",
+		"update audit.leaf set trail_n = 9",
+		"delete from audit.leaf_000000",
+		"truncate audit.leaf_000000",
+		"truncate audit.leaf, audit.pending cascade",
+		"truncate audit.checkpoint",
+		"set session_replication_role = replica; delete from audit.entry",
+		"set session_replication_role = replica; drop table audit.entry",
+		"drop table audit.entry",
+		"drop table audit.entry_000001",
+		"alter table audit.entry detach partition audit.entry_000000",
+		"alter table audit.entry disable trigger all",
+		"alter table audit.entry_000000 disable trigger refuse_truncate",
+		"drop trigger refuse_change on audit.entry",
+		"create or replace function audit.refuse_change() returns trigger language plpgsql as 'begin return new; end'",
+		"drop function audit.append cascade",
+		"drop schema audit cascade",
+	} {
+		if err := e.admin(sql); !isCode(err, "42501") {
+			t.Errorf("%q: %v, want refusal 42501", sql, err)
+		}
+	}
+	if findings, err := pglog.Check(t.Context(), e.pool, inst, nil); err != nil || findings != nil {
+		t.Errorf("Check afterwards: %v, %v", findings, err)
+	}
+}
+
+func TestAppRoleCanOnlyAppend(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.append("complaint:1", 1)
+	for _, sql := range []string{
+		"insert into audit.entry (institution, id, body, subject) values ('x', 1, 'xx', 's')",
+		"update audit.entry set subject = 'x'",
+		"delete from audit.entry",
+		"truncate audit.entry",
+		"delete from audit.pending",
+		"insert into audit.leaf select * from audit.leaf",
+		"update audit.tree set size = 0",
+		"update audit.checkpoint set note = ''",
+		"update audit.alias set actor = 'x'",
+		"update audit.log set state = 'closed'",
+		"select nextval('audit.entry_id')",
+		"select setval('audit.entry_id', 1)",
+		"select audit.ensure_partition('entry', 7)",
+		"create table audit.mine (x int)",
+		"set role audit_owner",
+	} {
+		if _, err := e.pool.Exec(t.Context(), sql); !isCode(err, "42501") {
+			t.Errorf("%q as the service: %v, want permission denied", sql, err)
+		}
+	}
+}
+
+func TestSelfCheckFindsEveryPulledFence(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if weak, err := pglog.SelfCheck(t.Context(), e.pool); err != nil || weak != nil {
+		t.Fatalf("a fresh database is weak: %v, %v", weak, err)
+	}
+	const unfence = "set local audit.migration = 'on'"
+	for _, test := range []struct{ name, do, undo, code, object string }{
+		{"trigger off", "alter table audit.entry disable trigger refuse_change", "alter table audit.entry enable always trigger refuse_change", pglog.WeakFence, "audit.entry_000000"},
+		{"trigger not always", "alter table audit.leaf enable trigger refuse_change", "alter table audit.leaf enable always trigger refuse_change", pglog.WeakFence, "audit.leaf"},
+		{"partition can be truncated", "alter table audit.leaf_000000 disable trigger refuse_truncate", "alter table audit.leaf_000000 enable always trigger refuse_truncate", pglog.WeakFence, "audit.leaf_000000"},
+		{"event trigger off", "alter event trigger audit_refuse_drop disable", "alter event trigger audit_refuse_drop enable always", pglog.WeakFence, "audit_refuse_drop"},
+		{"right granted", "grant delete on audit.leaf to sealtrail_app", "revoke delete on audit.leaf from sealtrail_app", pglog.WeakRight, "audit.leaf"},
+		{"right on a partition", "grant insert on audit.entry_000001 to public", "revoke insert on audit.entry_000001 from public", pglog.WeakRight, "audit.entry_000001"},
+		{"hollow fence", "alter function audit.refuse_change() rename to refuse_change_; create function audit.refuse_change() returns trigger language plpgsql as 'begin return new; end'",
+			"drop function audit.refuse_change(); alter function audit.refuse_change_() rename to refuse_change", pglog.WeakFunction, "audit.refuse_change"},
+		{"hollow event trigger", "alter function audit_fence.refuse_ddl() rename to kept; create function audit_fence.refuse_ddl() returns event_trigger language plpgsql as 'begin end'",
+			"drop function audit_fence.refuse_ddl(); alter function audit_fence.kept() rename to refuse_ddl", pglog.WeakFunction, "audit_fence.refuse_ddl"},
+		{"other owner", "alter function audit.append(text, bytea[], text[]) owner to sealtrail_app", "alter function audit.append(text, bytea[], text[]) owner to audit_owner", pglog.WeakFunction, "append"},
+		{"asynchronous commit", fmt.Sprintf("alter role sealtrail_app in database %s set synchronous_commit = off", e.db.Name),
+			fmt.Sprintf("alter role sealtrail_app in database %s reset synchronous_commit", e.db.Name), pglog.WeakSetting, "synchronous_commit"},
+	} {
+		if err := e.admin(unfence, test.do); err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		weak, err := pglog.SelfCheck(t.Context(), connect(t, e.db.App))
+		if err != nil || !slices.ContainsFunc(weak, func(w pglog.Weakness) bool { return w.Code == test.code && w.Object == test.object }) {
+			t.Errorf("%s: %v, %v; want %s %s", test.name, weak, err, test.code, test.object)
+		}
+		if err := e.admin(unfence, test.undo); err != nil {
+			t.Fatalf("%s: undoing: %v", test.name, err)
+		}
+	}
+	if weak, err := pglog.SelfCheck(t.Context(), connect(t, e.db.App)); err != nil || weak != nil {
+		t.Fatalf("after undoing: %v, %v", weak, err)
+	}
+}
+
+func TestSelfCheckRefusesASuperuser(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	weak, err := pglog.SelfCheck(t.Context(), connect(t, e.db.Admin))
+	if err != nil || len(weak) == 0 || weak[0].Code != pglog.WeakRole || !strings.Contains(weak[0].String(), "superuser") {
+		t.Errorf("SelfCheck as superuser: %v, %v", weak, err)
+	}
+}
+
+func TestAppendCommitsSynchronouslyWhateverTheSessionSays(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	conn, err := e.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), "set local synchronous_commit = off"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.log.AppendTx(t.Context(), tx, body("complaint:1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	if err := tx.QueryRow(t.Context(), "show synchronous_commit").Scan(&got); err != nil || got != "on" {
+		t.Errorf("synchronous_commit at commit = %q, %v; want on", got, err)
+	}
+}
