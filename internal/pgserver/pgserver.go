@@ -87,6 +87,8 @@ type Server struct {
 	port     int
 	password string
 	sockets  string
+	// socketsApart is true if sockets had to lie outside the cluster's folder.
+	socketsApart bool
 
 	mu   sync.Mutex
 	proc *childproc.Process
@@ -133,11 +135,11 @@ func (s *Server) LogFile() string { return filepath.Join(s.cfg.Dir, "postgres.lo
 func (s *Server) prepare(ctx context.Context) error {
 	s.sockets = filepath.Join(s.cfg.Dir, "sock")
 	if len(s.sockets)+len("/.s.PGSQL.65535") > maxSocketPath {
-		short, err := os.MkdirTemp("", "stpg")
+		short, err := os.MkdirTemp("/tmp", "stpg") // not TMPDIR, which may be as long
 		if err != nil {
 			return fmt.Errorf("making a folder for the socket: %w", err)
 		}
-		s.sockets = short
+		s.sockets, s.socketsApart = short, true
 	}
 	for _, dir := range []string{s.cfg.Dir, s.sockets} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -228,7 +230,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	var err error
-	for range 3 { // a free port may be taken between the look and the start
+	for tries := 0; tries < 3; tries++ { // a free port may be taken between the look and the start
 		if s.port == 0 {
 			if s.port, err = freePort(); err != nil {
 				return err
@@ -236,6 +238,14 @@ func (s *Server) Restart(ctx context.Context) error {
 		}
 		if err = s.launch(ctx); err == nil || s.cfg.Port != 0 {
 			return err
+		}
+		if ctx.Err() == nil && strings.Contains(err.Error(), "shared memory block") {
+			tries-- // a backend that was killed is not gone yet; the port is not to blame
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+			continue
 		}
 		if ctx.Err() != nil || !strings.Contains(err.Error(), "in use") {
 			return err
@@ -246,6 +256,12 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 func (s *Server) launch(ctx context.Context) error {
+	if err := os.MkdirAll(s.sockets, 0o700); err != nil { // Stop may have removed it
+		return fmt.Errorf("making a folder for the socket: %w", err)
+	}
+	if err := s.handOver(); err != nil {
+		return err
+	}
 	proc, err := childproc.Start(childproc.Config{
 		Path: s.bin.Path("postgres"), Args: s.arguments(), Dir: s.cfg.Dir,
 		LogFile: s.LogFile(), LastSignal: syscall.SIGINT, Identity: s.identity,
@@ -341,7 +357,13 @@ func (s *Server) DSN(role, password, database string) string {
 func (s *Server) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stopLocked()
+	if err := s.stopLocked(); err != nil || !s.socketsApart {
+		return err
+	}
+	if err := os.RemoveAll(s.sockets); err != nil {
+		return fmt.Errorf("removing the socket's folder: %w", err)
+	}
+	return nil
 }
 
 func (s *Server) stopLocked() error {
