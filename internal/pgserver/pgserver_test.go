@@ -119,6 +119,13 @@ func TestLongFolderStillStarts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long-folder-name", 8))
 	s := start(t, pgserver.Config{Dir: dir})
 	connect(t, s.AdminDSN())
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, s.AdminDSN())
 }
 
 func TestPausedClusterResumes(t *testing.T) {
