@@ -20,7 +20,19 @@ func phone(v string) (out, rule string) {
 	if strings.ContainsFunc(v, unicode.IsLetter) {
 		return "", "letters"
 	}
-	n, err := phonenumbers.Parse(strings.TrimSpace(v), defaultRegion)
+	out, rule = e164(strings.TrimSpace(v))
+	if rule != "" {
+		return "", rule
+	}
+	// One form only: what reads differently the second time is no number.
+	if again, rule := e164(out); rule != "" || again != out {
+		return "", "form"
+	}
+	return out, ""
+}
+
+func e164(v string) (out, rule string) {
+	n, err := phonenumbers.Parse(v, defaultRegion)
 	if err != nil {
 		return "", "form"
 	}
@@ -148,18 +160,36 @@ func idNumber(v string) (out, rule string) {
 }
 
 // eighteen is a resident ID (GB 11643-1999) or a unified social credit code
-// (GB 32100-2015); both end in a check character.
+// (GB 32100-2015); both end in a check character. Some codes look like an ID:
+// those must also hold the organisation code's own check digit, or else every
+// thirty-first mistyped ID would pass as a code.
 func eighteen(v string) (out, rule string) {
 	resident := allIn(v[:17], digits) && allIn(v[17:], digits+"X")
+	code := allIn(v, usccAlphabet) && v[17] == usccCheck(v[:17])
 	switch {
-	case resident && v[17] == residentCheck(v[:17]) && residentDate(v) == "":
-		return v, ""
-	case allIn(v, usccAlphabet) && v[17] == usccCheck(v[:17]):
-		return v, ""
 	case resident && v[17] == residentCheck(v[:17]):
-		return "", "date"
+		if rule := residentDate(v); rule != "" && !(code && orgCodeHolds(v[8:17])) {
+			return "", rule
+		}
+		return v, ""
+	case code && (!resident || orgCodeHolds(v[8:17])):
+		return v, ""
 	}
 	return "", "check_digit"
+}
+
+// orgCodeHolds checks the organisation code in a social credit code (GB
+// 11714-1997), MOD 11 with weights 3 7 9 10 5 8 4 2.
+func orgCodeHolds(v string) bool {
+	sum := 0
+	for i, w := range [...]int{3, 7, 9, 10, 5, 8, 4, 2} {
+		d := int(v[i] - '0')
+		if v[i] >= 'A' {
+			d = int(v[i]-'A') + 10
+		}
+		sum += d * w
+	}
+	return v[8] == "0X987654321"[sum%11]
 }
 
 // residentCheck is ISO 7064 MOD 11-2 over 17 digits, as GB 11643-1999 has it.

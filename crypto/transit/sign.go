@@ -55,6 +55,9 @@ func NewCheckpointSigner(ctx context.Context, cfg Config, name string) (*Checkpo
 		return nil, errors.New("reading log key: not an ed25519 key")
 	}
 	vkey, err := note.NewEd25519VerifierKey(name, public)
+	if err == nil {
+		_, err = note.NewVerifier(vkey) // refuses names that a note cannot hold
+	}
 	if err != nil {
 		return nil, fmt.Errorf("naming log key: %w", err)
 	}

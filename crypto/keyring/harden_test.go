@@ -1,0 +1,87 @@
+package keyring
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"github.com/sealtrail/sealtrail/crypto/field"
+)
+
+// childEnv makes this test binary harden itself: in a child, since it cannot be
+// undone and would keep debuggers from the tests.
+const childEnv = "SEALTRAIL_TEST_HARDEN"
+
+func TestHarden(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("core dumps are kept off on Linux only")
+	}
+	if os.Getenv(childEnv) != "" {
+		if err := Harden(); err != nil || !Hardened() {
+			t.Errorf("Harden: %v, hardened %v", err, Hardened())
+		}
+		return
+	}
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHarden$")
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("child: %v\n%s", err, out)
+	}
+}
+
+// TestArenaReusesClearedSlots, and falls back to the heap beyond its size.
+func TestArenaReusesClearedSlots(t *testing.T) {
+	t.Parallel()
+	a := newArena(2)
+	x, y, z := a.get(), a.get(), a.get()
+	for _, s := range [][]byte{x, y, z} {
+		if len(s) != field.KeySize || cap(s) != field.KeySize {
+			t.Fatalf("slot of %d bytes, cap %d", len(s), cap(s))
+		}
+	}
+	copy(x, bytes.Repeat([]byte{1}, field.KeySize))
+	if bytes.ContainsRune(y, 1) || bytes.ContainsRune(z, 1) {
+		t.Error("slots overlap")
+	}
+	a.put(z) // from the heap: not kept
+	if len(a.free) != 0 {
+		t.Error("the arena kept a slot that is not its own")
+	}
+	clear(x)
+	a.put(x)
+	if got := a.get(); &got[0] != &x[0] {
+		t.Error("a returned slot is not used again")
+	}
+}
+
+// TestKeysLeaveNoBytesInTheArena: what is voided is zero, byte for byte.
+func TestKeysLeaveNoBytesInTheArena(t *testing.T) {
+	t.Parallel()
+	k, err := New(Config{Wrapper: loopback{}, MaxKeys: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var slots [][]byte
+	for _, r := range []string{"a", "b", "c"} {
+		l, _, err := k.Mint(t.Context(), RecordID{Institution: "i", Record: r}, "ref")
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots = append(slots, l.entry.slot)
+		l.Release()
+	}
+	for i, s := range slots {
+		if bytes.Equal(s, make([]byte, field.KeySize)) {
+			t.Errorf("slot %d has no key in it", i)
+		}
+	}
+	k.VoidAll("test")
+	for i, s := range slots {
+		if !bytes.Equal(s, make([]byte, field.KeySize)) {
+			t.Errorf("slot %d still has bytes of a key", i)
+		}
+	}
+}
