@@ -31,11 +31,15 @@ func (e *UnverifiedError) Error() string {
 	if f == nil {
 		return fmt.Sprintf("%v: %s", ErrNotVerified, e.Verification.Origin)
 	}
-	where := f.Path
+	what := f.Text.EN
 	if f.From != nil {
-		where = "entry " + strconv.FormatUint(*f.From, 10)
+		if entry := "entry " + strconv.FormatUint(*f.From, 10); !strings.Contains(what, entry) {
+			what = entry + ": " + what
+		}
+	} else if f.Path != "" {
+		what = f.Path + ": " + what
 	}
-	return fmt.Sprintf("%v: %s: step %s: %s: %s", ErrNotVerified, e.Verification.Origin, step.Name, where, f.Text.EN)
+	return fmt.Sprintf("%v: %s: step %s: %s", ErrNotVerified, e.Verification.Origin, step.Name, what)
 }
 
 // Unwrap returns ErrNotVerified.
@@ -50,11 +54,13 @@ type Source struct {
 	// Size folds only the entries below it, to make again a report of a log that has grown since. The whole log is
 	// verified all the same, and a signed checkpoint of that size must be among those published. 0 means the whole log.
 	Size uint64
+
+	origin string // as the checkpoint claims it; for finding the log only
 }
 
 // Sources splits a published folder into its logs, oldest first: the folder is one log, or holds <year>/ or
-// <institution>/<year>/. The options are used for each; saved checkpoints in them must be of the one log they are for, so
-// pass those to FromFolders log by log.
+// <institution>/<year>/. Saved checkpoints of the options go to the log whose origin they bear; one that fits none goes to
+// the first, where verification finds it strange.
 func Sources(folder fs.FS, o verify.Options) ([]Source, error) {
 	dirs, err := verify.Logs(folder)
 	if err != nil {
@@ -63,13 +69,62 @@ func Sources(folder fs.FS, o verify.Options) ([]Source, error) {
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("looking for logs: %w", verify.ErrNoLog)
 	}
-	var out []Source
-	for _, dir := range dirs {
+	out := make([]Source, len(dirs))
+	byOrigin := map[string]int{}
+	for i, dir := range dirs {
 		sub, err := fs.Sub(folder, dir)
 		if err != nil {
 			return nil, fmt.Errorf("looking for logs: %w", err)
 		}
-		out = append(out, Source{Folder: sub, Options: o})
+		out[i] = Source{Folder: sub, Options: o}
+		out[i].Options.Pinned, out[i].Options.WitnessCheckpoints = nil, nil
+		raw, err := fs.ReadFile(sub, audit.CheckpointPath)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("looking for logs: %w", err)
+		}
+		out[i].origin = originOf(raw)
+		byOrigin[out[i].origin] = i
+	}
+	for _, raw := range o.Pinned {
+		s := &out[byOrigin[originOf(raw)]].Options
+		s.Pinned = append(s.Pinned, raw)
+	}
+	for _, raw := range o.WitnessCheckpoints {
+		s := &out[byOrigin[originOf(raw)]].Options
+		s.WitnessCheckpoints = append(s.WitnessCheckpoints, raw)
+	}
+	return out, nil
+}
+
+// originOf reads a checkpoint's origin without believing it; empty for what is no checkpoint.
+func originOf(raw []byte) string {
+	n, err := audit.SplitNote(raw)
+	if err != nil {
+		return ""
+	}
+	c, err := audit.ParseCheckpoint(n.Text)
+	if err != nil {
+		return ""
+	}
+	return c.Origin
+}
+
+// AsOf keeps of the sources the logs that a report's header names, each cut to the size it had then, in the header's order:
+// what to fold to make that report again. ErrNotNamed when a log is not among the sources.
+func AsOf(sources []Source, logs []LogRef) ([]Source, error) {
+	var out []Source
+	for _, l := range logs {
+		i := slices.IndexFunc(sources, func(s Source) bool { return s.origin == l.Origin })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: the folder has no log %s", ErrNotNamed, strconv.Quote(l.Origin))
+		}
+		size, err := strconv.ParseUint(l.Size, 10, 64)
+		if err != nil || size == 0 {
+			return nil, fmt.Errorf("%w: the report gives no size of log %s", ErrNotNamed, strconv.Quote(l.Origin))
+		}
+		s := sources[i]
+		s.Size = size
+		out = append(out, s)
 	}
 	return out, nil
 }
