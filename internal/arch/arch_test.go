@@ -16,7 +16,7 @@ import (
 // notLanded are patterns of the walls whose packages have no first commit yet.
 // An entry that matches by now fails the test, so that the list ends empty.
 var notLanded = []string{
-	"./cmd/sealtrail", "./cmd/trailcheck",
+	"./cmd/sealtrail",
 }
 
 const (

@@ -56,7 +56,7 @@ func Walls() []Rule {
 		{
 			Who: []string{"./cmd/trailcheck"}, Reach: true,
 			Only: []string{
-				"./cmd/trailcheck", "./audit", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode",
+				"./cmd/trailcheck", "./audit", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
 				"golang.org/x/mod/...", "github.com/transparency-dev/merkle/...", "github.com/transparency-dev/formats/...",
 			},
 			Why: "the verifier links nothing it verifies: no database, Vault, policy engine or telemetry",
@@ -73,7 +73,8 @@ func Walls() []Rule {
 		},
 		{
 			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest"},
-			Never: []string{"./internal/pgtest", "./internal/vaulttest"}, Why: "test servers are for tests",
+			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/doortest", "./audit/audittest", "./crypto/cryptotest"},
+			Why:   "test servers, doubles and tamper tools are for tests",
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package scratch_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			os.Exit(1)
 		}
-		os.Stdout.WriteString(d.Path)
+		fmt.Print(d.Path)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
