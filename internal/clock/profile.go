@@ -113,16 +113,20 @@ func ParseProfiles(data []byte) ([]Profile, error) {
 	return f.Profiles, nil
 }
 
+// maxAmount bounds a limit, in its unit: ten years in days. A typing error of
+// three digits would otherwise count working days for minutes.
+const maxAmount = 3660
+
 func (d *Definition) check() error {
 	if !slices.Contains([]string{UnitHour, UnitCalDay, UnitWorkday}, d.Unit) {
 		return fmt.Errorf("unit is not one of hour, calday, workday")
 	}
-	if d.Amount <= 0 || d.ID == "" || d.Start == "" || d.Stop == "" {
-		return fmt.Errorf("id, start, stop and a positive amount are required")
+	if d.Amount <= 0 || d.Amount > maxAmount || d.ID == "" || d.Start == "" || d.Stop == "" {
+		return fmt.Errorf("id, start, stop and an amount from 1 to %d are required", maxAmount)
 	}
 	last := d.Amount
 	for _, s := range d.Steps {
-		if s.To <= last {
+		if s.To <= last || s.To > maxAmount {
 			return fmt.Errorf("extension steps do not ascend")
 		}
 		last = s.To
