@@ -26,7 +26,10 @@ type domain struct {
 	Steps         []string             `json:"steps"`
 	Facts         []string             `json:"facts"`
 	Actions       map[string]actionRow `json:"actions"`
-	Pairs         [][]string           `json:"pairs"`
+	// FactsOnlyFor names facts that are read for one purpose only: break-glass works under the purpose breakglass.
+	FactsOnlyFor map[string]string `json:"facts_only_for"`
+	// Pairs are the pairs of roles over which the join is checked; conflicts are checked over all pairs.
+	Pairs [][]string `json:"pairs"`
 }
 
 // maxFacts is how many facts one action may read (contracts.md 8).
@@ -52,6 +55,11 @@ func (d *domain) check() error {
 	}
 	if len(d.Actions) != len(actions) {
 		return fmt.Errorf("domain.actions has %d rows for %d actions", len(d.Actions), len(actions))
+	}
+	for f, p := range d.FactsOnlyFor {
+		if index(facts, f) < 0 || index(purposes, p) < 0 {
+			return fmt.Errorf("domain.facts_only_for: unknown fact or purpose")
+		}
 	}
 	for _, a := range actions {
 		if err := d.Actions[a].check(); err != nil {
@@ -91,19 +99,21 @@ func (r actionRow) check() error {
 type plan struct {
 	record            bool
 	needs             string
-	facts             uint8 // mask of facts read
+	facts             []uint8 // by purpose: mask of facts read
 	stage, sens, step bool
-	granted           bool
 }
 
-func (r actionRow) plan() plan {
+func (d *domain) plan(r actionRow) plan {
 	p := plan{
-		record: r.Record, needs: r.Needs,
+		record: r.Record, needs: r.Needs, facts: make([]uint8, len(purposes)),
 		stage: slices.Contains(r.Reads, "stage"), sens: slices.Contains(r.Reads, "sensitivity"), step: slices.Contains(r.Reads, "step"),
 	}
-	for _, f := range r.Facts {
-		p.facts |= 1 << slices.Index(facts, f)
+	for i, purpose := range purposes {
+		for _, f := range r.Facts {
+			if only, bound := d.FactsOnlyFor[f]; !bound || only == purpose {
+				p.facts[i] |= 1 << index(facts, f)
+			}
+		}
 	}
-	p.granted = p.facts&factGranted != 0
 	return p
 }

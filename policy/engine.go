@@ -79,7 +79,7 @@ func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
 		return d.refuse(err), err
 	}
 	var grant uint16
-	if s.plans[a.action].granted && a.facts&factGranted != 0 {
+	if a.facts&factGranted != 0 {
 		grant = grantGroups(&r)
 	}
 	d.key, d.grantGroups = a.pack(), grant
@@ -106,7 +106,7 @@ func (e *Engine) Admit(ctx context.Context, r Request) (Decision, error) {
 	}
 	p := s.plans[a.action]
 	if p.record {
-		a.facts = p.facts&(factAssigned|factUnit|factCleared|factGranted|factBreakglass) | a.facts&factFit
+		a.facts = p.facts[a.purpose]&(factAssigned|factUnit|factCleared|factGranted|factBreakglass) | a.facts&factFit
 	}
 	d.key = a.pack()
 	c, err := s.lookup(ctx, a, 0)

@@ -49,7 +49,7 @@ func (s *Snapshot) attributes(r *Request) (attributes, error) {
 	if err := s.recordAttributes(&a, r); err != nil {
 		return a, fmt.Errorf("deciding %s: %w", r.Action, err)
 	}
-	a.facts = relations(r) & s.plans[action].facts
+	a.facts = relations(r) & s.plans[action].facts[purpose]
 	return a, nil
 }
 

@@ -4,46 +4,64 @@ import "iter"
 
 // matrixRow is what Go needs of one role's row of the matrix.
 type matrixRow struct {
-	Purposes map[string]struct {
-		See, Mask, Reveal, Amend, Do []string
-	} `json:"purposes"`
+	Purposes map[string]matrixEntry `json:"purposes"`
+}
+
+// matrixEntry is what a role has for one purpose.
+type matrixEntry struct {
+	See    []string `json:"see"`
+	Mask   []string `json:"mask"`
+	Reveal []string `json:"reveal"`
+	Amend  []string `json:"amend"`
+	Do     []string `json:"do"`
 }
 
 // points walks over the whole decision domain (contracts.md 8): every role with each of its own purposes over every combination of the
 // attributes and facts that an action reads; every role with each foreign purpose once per action, under the facts most in its favour;
-// and the listed pairs of roles, over the purposes that either has, for read, reveal and transition.
+// every pair of roles once per purpose for read, which is where duties could conflict; and the listed pairs over every fact of read.
+// Only rule R12 looks at the other roles (a test proves it), so pairs need no more.
 func (s *Snapshot) points(matrix map[string]matrixRow) iter.Seq[attributes] {
+	read := index(actions, "read")
 	return func(yield func(attributes) bool) {
 		for role := range roles {
-			if !s.rolePoints(1<<role, matrix, allActions(), yield) {
+			if !s.rolePoints(1<<role, matrix, yield) {
 				return
+			}
+			for other := range role {
+				bits := uint32(1)<<role | uint32(1)<<other
+				for purpose := range purposes {
+					if !yield(s.best(attributes{roles: bits, action: uint8(read), purpose: uint8(purpose)})) {
+						return
+					}
+				}
 			}
 		}
 		for _, p := range s.domain.Pairs {
 			bits := uint32(1)<<index(roles, p[0]) | uint32(1)<<index(roles, p[1])
-			if !s.rolePoints(bits, matrix, []int{index(actions, "read"), index(actions, "reveal"), index(actions, "transition")}, yield) {
-				return
+			for purpose, name := range purposes {
+				a := attributes{roles: bits, action: uint8(read), purpose: uint8(purpose)}
+				if hasPurpose(bits, matrix, name) && !factPoints(a, s.plans[read].facts[purpose], yield) {
+					return
+				}
 			}
 		}
 	}
 }
 
-func allActions() []int {
-	out := make([]int, len(actions))
-	for i := range out {
-		out[i] = i
-	}
-	return out
+// best sets the facts and step most in the subject's favour.
+func (s *Snapshot) best(a attributes) attributes {
+	p := s.plans[a.action]
+	a.facts = p.facts[a.purpose] &^ factImplicated
+	a.step = uint8(firstStep(p))
+	return a
 }
 
-func (s *Snapshot) rolePoints(bits uint32, matrix map[string]matrixRow, acts []int, yield func(attributes) bool) bool {
+func (s *Snapshot) rolePoints(bits uint32, matrix map[string]matrixRow, yield func(attributes) bool) bool {
 	for purpose, name := range purposes {
-		for _, action := range acts {
+		for action := range actions {
 			a := attributes{roles: bits, action: uint8(action), purpose: uint8(purpose)}
 			if !hasPurpose(bits, matrix, name) {
-				a.facts = s.plans[action].facts &^ factImplicated
-				a.step = uint8(firstStep(s.plans[action]))
-				if !yield(a) {
+				if !yield(s.best(a)) {
 					return false
 				}
 				continue
@@ -93,7 +111,7 @@ func (s *Snapshot) actionPoints(a attributes, yield func(attributes) bool) bool 
 		for sens := range nSens {
 			for step := first; step <= last; step++ {
 				a.stage, a.sens, a.step = uint8(stage), uint8(sens), uint8(step)
-				if !factPoints(a, p.facts, yield) {
+				if !factPoints(a, p.facts[a.purpose], yield) {
 					return false
 				}
 			}

@@ -39,7 +39,8 @@ type Subject struct {
 	Level uint8
 	// StaffToken is the blind index of the person's staff id. Empty means unknown: implicated in every record with respondents.
 	StaffToken []byte
-	// Unfit holds the reason codes (training_expired, undertaking_missing, account_inactive, budget_spent) that make the person
+	// Unfit holds the reason codes (training_expired, undertaking_missing, account_inactive, budget_spent,
+	// breakglass_unreviewed) that make the person
 	// unfit now; empty is fit. A code that the bundle does not know still refuses, as "unfit".
 	Unfit []string
 	// Grants are the person's access grants, in force or not.

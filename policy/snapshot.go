@@ -105,7 +105,7 @@ func (s *Snapshot) load(b *bundle) error {
 		return err
 	}
 	for _, a := range actions {
-		s.plans = append(s.plans, s.domain.Actions[a].plan())
+		s.plans = append(s.plans, s.domain.plan(s.domain.Actions[a]))
 	}
 	var st struct {
 		Of map[string]string `json:"of"`

@@ -22,7 +22,7 @@ var (
 	sensitivities = []string{"ordinary", "whistle", "privileged"}
 	facts         = []string{"fit", "implicated", "assigned", "unit", "cleared", "granted", "breakglass"}
 	// steps are the classes of transitions; stepNone stands for an action that is no transition.
-	steps = []string{"intake", "receive", "direct", "handling", "approval", "own"}
+	steps = []string{"intake", "receive", "contact", "direct", "handling", "approval", "own"}
 )
 
 // Kinds of subject. An application acts with the role application only, a portal user with the role portal only, a human with neither.

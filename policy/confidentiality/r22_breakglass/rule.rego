@@ -9,7 +9,7 @@ package sealtrail.access
 #   rule: R22
 #   article: 6.1.22
 #   owner: dpo
-#   reasons: [breakglass_not_open, released_breakglass]
+#   reasons: [breakglass_not_open, breakglass_unreviewed, released_breakglass]
 broken_glass if {
 	input.facts.breakglass == true
 	input.purpose == "breakglass"

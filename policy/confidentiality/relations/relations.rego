@@ -28,10 +28,12 @@ unfit contains "account_inactive" if "account_inactive" in input.subject.unfit
 
 unfit contains "budget_spent" if "budget_spent" in input.subject.unfit
 
+unfit contains "breakglass_unreviewed" if "breakglass_unreviewed" in input.subject.unfit
+
 # A reason that the chapter does not know still makes the person unfit.
 unfit contains "unfit" if {
 	some code in input.subject.unfit
-	not code in {"training_expired", "undertaking_missing", "account_inactive", "budget_spent"}
+	not code in {"training_expired", "undertaking_missing", "account_inactive", "budget_spent", "breakglass_unreviewed"}
 }
 
 default implicated := true

@@ -26,12 +26,12 @@ verb[role][purpose] := {action: true | some action in verbs} if {
 obligations[action] := [o | some o in access.duty[action]] if some action, _ in data.domain.actions
 
 # conflict: R12's excluded pairs, both ways round.
-conflict[one][other] := true if {
+conflict[one][other] if {
 	some one, others in access.exclusive
 	some other in others
 }
 
-conflict[other][one] := true if {
+conflict[other][one] if {
 	some one, others in access.exclusive
 	some other in others
 }
