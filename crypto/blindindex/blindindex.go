@@ -86,27 +86,37 @@ func Normalise(kind Kind, value string) ([]byte, error) {
 	if !utf8.ValidString(value) {
 		return nil, &RuleError{kind, "utf8"}
 	}
-	var out, rule string
-	switch kind {
-	case Phone:
-		out, rule = phone(norm.NFKC.String(value))
-	case IDNumber:
-		out, rule = idNumber(norm.NFKC.String(value))
-	case Card:
-		out, rule = card(norm.NFKC.String(value))
-	case Account:
-		out, rule = account(norm.NFKC.String(value))
-	case Email:
-		out, rule = email(value)
-	case StaffID:
-		out, rule = staffID(value)
-	default:
-		rule = "unknown_kind"
+	out, rule := normalise(kind, value)
+	if rule == "" {
+		// One form only: what would read differently the second time is refused,
+		// since a search may be made with the form that a screen shows.
+		if again, rule2 := normalise(kind, out); rule2 != "" || again != out {
+			rule = "form"
+		}
 	}
 	if rule != "" {
 		return nil, &RuleError{kind, rule}
 	}
 	return []byte(out), nil
+}
+
+func normalise(kind Kind, value string) (out, rule string) {
+	switch kind {
+	case Phone:
+		return phone(norm.NFKC.String(value))
+	case IDNumber:
+		return idNumber(norm.NFKC.String(value))
+	case Card:
+		return card(norm.NFKC.String(value))
+	case Account:
+		return account(norm.NFKC.String(value))
+	case Email:
+		return email(value)
+	case StaffID:
+		return staffID(value)
+	default:
+		return "", "unknown_kind"
+	}
 }
 
 // Item is one token to compute.

@@ -20,19 +20,7 @@ func phone(v string) (out, rule string) {
 	if strings.ContainsFunc(v, unicode.IsLetter) {
 		return "", "letters"
 	}
-	out, rule = e164(strings.TrimSpace(v))
-	if rule != "" {
-		return "", rule
-	}
-	// One form only: what reads differently the second time is no number.
-	if again, rule := e164(out); rule != "" || again != out {
-		return "", "form"
-	}
-	return out, ""
-}
-
-func e164(v string) (out, rule string) {
-	n, err := phonenumbers.Parse(v, defaultRegion)
+	n, err := phonenumbers.Parse(strings.TrimSpace(v), defaultRegion)
 	if err != nil {
 		return "", "form"
 	}
@@ -117,7 +105,7 @@ func email(v string) (out, rule string) {
 		return "", "form"
 	}
 	domain, err := domains().ToASCII(strings.TrimSuffix(v[at+1:], "."))
-	if err != nil || domain == "" || len(domain) > 253 {
+	if err != nil || domain == "" || len(domain) > 253 || strings.HasSuffix(domain, ".") {
 		return "", "domain"
 	}
 	return local + "@" + domain, ""

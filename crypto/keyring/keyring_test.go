@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,16 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/field"
 	"github.com/sealtrail/sealtrail/crypto/keyring"
 )
+
+// bubble runs f in fake time. Not in FIPS mode: the module's entropy source
+// measures the jitter of the real clock, which fake time does not have.
+func bubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	if fips140.Enabled() {
+		t.Skip("fake time starves the FIPS entropy source")
+	}
+	synctest.Test(t, f)
+}
 
 func newRing(tb testing.TB, w keyring.Wrapper, change func(*keyring.Config)) *keyring.Keyring {
 	tb.Helper()
@@ -137,7 +148,7 @@ func TestColdPageIsOneCall(t *testing.T) {
 
 func TestLeaseEndsHardAndIdle(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := cryptotest.NewWrapper(t.Name())
 		req := mint(t, w, 1)[0]
 		k := newRing(t, w, nil)
@@ -218,7 +229,7 @@ func TestVoidDuringACallUnwrapsAgain(t *testing.T) {
 		"all": func(k *keyring.Keyring) { k.VoidAll("policy") },
 		"one": func(k *keyring.Keyring) { k.Void(id(0)) },
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			w := cryptotest.NewWrapper(t.Name())
 			req := mint(t, w, 1)[0]
 			k := newRing(t, w, nil)
@@ -383,7 +394,7 @@ func TestMintRefusesAnEmptyAnswer(t *testing.T) {
 
 func TestConcurrentLendsOfOneKeyShareOneItem(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := cryptotest.NewWrapper(t.Name())
 		req := mint(t, w, 1)[0]
 		k := newRing(t, w, nil)

@@ -18,7 +18,7 @@ func unavailable(c keyring.Cause) error { return &keyring.UnavailableError{Cause
 // TestUnreachableServiceLeavesLeasesTheirTime: contracts.md 5.
 func TestUnreachableServiceLeavesLeasesTheirTime(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := cryptotest.NewWrapper(t.Name())
 		reqs := mint(t, w, 2)
 		k := newRing(t, w, nil)
@@ -68,7 +68,7 @@ func TestUnreachableServiceLeavesLeasesTheirTime(t *testing.T) {
 func TestRefusalIsSeenWithinTwoSeconds(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []keyring.Cause{keyring.CauseSealed, keyring.CauseDenied} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			w := cryptotest.NewWrapper(t.Name())
 			req := mint(t, w, 1)[0]
 			var heard string
@@ -111,7 +111,7 @@ func TestRefusedCallVoidsAll(t *testing.T) {
 // TestNeverAHang: a service that never answers, at start and later.
 func TestNeverAHang(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := cryptotest.NewWrapper(t.Name())
 		req := mint(t, w, 1)[0]
 		k := newRing(t, w, nil)
