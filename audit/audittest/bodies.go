@@ -9,7 +9,7 @@ import (
 )
 
 // Bodies returns n bodies that look like those of a complaint service: intents and outcomes of reads, events of complaints, a
-// refusal now and then. The same n always gives the same bodies; encoded as leaves they have 600 to 800 bytes.
+// refusal now and then; their facts fit the registry of internal/complaint. The same n always gives the same bodies; encoded as leaves they have 600 to 800 bytes.
 func Bodies(n int) []audit.Body {
 	out := make([]audit.Body, n)
 	for i := range out {
@@ -38,7 +38,7 @@ func Body(i int) audit.Body {
 	case 0:
 		b.Stage, b.Kind = audit.StageEvent, "complaint.recorded"
 		b.Facts = audit.Facts{"received_at": "2026-01-01T08:00:00.000000Z", "channel": "phone", "source": "feedback", "type": "service",
-			"business": "cards", "product": "credit-card", "level": "general", "department": "cards-ops", "branch": "b-017", "repeat_180d": i%8 == 0}
+			"business": "credit_card", "product": "credit_card", "level": "general", "department": "cards-ops", "branch": "b-017", "repeat_180d": i%8 == 0}
 		b.Commit = map[string]string{"narrative": audit.Commit("narrative", [16]byte(nonce[16:]), []byte("x"))}
 	case 1:
 		b.Stage, b.Kind, b.Decision = audit.StageIntent, "access.reveal", &decision
@@ -47,11 +47,11 @@ func Body(i int) audit.Body {
 	case 2:
 		b.Stage, b.Kind, b.Decision = audit.StageOutcome, "access.result", &decision
 		b.Request = fmt.Sprintf("req-%06d", (i-1)/2)
-		b.Facts = audit.Facts{"outcome": "disclosed", "items": 2}
+		b.Facts = audit.Facts{"outcome": "answered", "revealed": 2}
 	default:
 		decision.Result, decision.Reason = audit.ResultDeny, "not_assigned"
 		b.Stage, b.Kind, b.Decision = audit.StageEvent, "access.denied", &decision
-		b.Fields = []string{"id_number"}
+		b.Fields, b.Facts = []string{"id_number"}, audit.Facts{"action": "reveal", "reason": "not_assigned"}
 	}
 	return b
 }
