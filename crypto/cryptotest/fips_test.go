@@ -30,7 +30,7 @@ func TestFIPSModes(t *testing.T) {
 		cmd.Env = append(os.Environ(), "GODEBUG=fips140="+mode, fipsChild+"=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Errorf("fips140=%s: %v\n%s", mode, err, tail(string(out)))
+			t.Errorf("fips140=%s: %v\n%s", mode, err, failures(string(out)))
 		}
 		var skipped []string
 		passed := 0
@@ -51,4 +51,14 @@ func TestFIPSModes(t *testing.T) {
 	}
 }
 
-func tail(s string) string { return s[max(0, len(s)-4000):] }
+// failures picks out of verbose output what failed and the lines before it.
+func failures(out string) string {
+	lines := strings.Split(out, "\n")
+	var b strings.Builder
+	for i, l := range lines {
+		if strings.Contains(l, "FAIL") || strings.Contains(l, "panic:") {
+			b.WriteString(strings.Join(lines[max(0, i-5):min(len(lines), i+10)], "\n") + "\n")
+		}
+	}
+	return b.String()
+}
