@@ -63,7 +63,7 @@ func Walls() []Rule {
 		},
 		{
 			Who: []string{"./cmd/sealtrail"}, Reach: true,
-			Never: []string{"./internal/store", "./internal/custody", "./crypto/...", "./audit/pglog", pgx, vault, opa},
+			Never: []string{"./internal/store", "./internal/custody", "./crypto/keyring", "./crypto/transit", "./crypto/field", "./audit/pglog", pgx, vault, opa},
 			Why:   "the client speaks HTTP only",
 		},
 		{
