@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/sealtrail/sealtrail/crypto/blindindex"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/scrub"
 )
@@ -200,8 +198,7 @@ func unknownKey(parent, key string, position int) Problem {
 // be stored and never found.
 func formProblem(f complaint.Field, value string) string {
 	if f.Index != "" {
-		_, err := blindindex.Normalise(blindindex.Kind(f.Index), value)
-		return indexProblem(f.Index, err)
+		return indexProblem(f.Index, value)
 	}
 	switch f.Kind {
 	case "date":
@@ -214,19 +211,6 @@ func formProblem(f complaint.Field, value string) string {
 		}
 	}
 	return ""
-}
-
-func indexProblem(kind string, err error) string {
-	var rule *blindindex.RuleError
-	switch {
-	case err == nil:
-		return ""
-	case !errors.As(err, &rule) || rule.Rule != "check_digit":
-		return "malformed"
-	case kind == "card":
-		return "card_check_digit"
-	}
-	return "id_check_digit"
 }
 
 // InvalidError carries the problems of a draft where an error is wanted.
