@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sealtrail/sealtrail/audit"
 )
@@ -38,7 +39,9 @@ func (w *walker) finish() error {
 	if err := w.checkBlobs(); err != nil {
 		return err
 	}
-	w.closeCheckpoints()
+	if err := w.closeCheckpoints(); err != nil {
+		return err
+	}
 	w.limits()
 	return nil
 }
@@ -141,6 +144,9 @@ func (w *walker) checkBlobs() error {
 	}
 	present := map[string]bool{}
 	for _, e := range entries {
+		if !isDigest(e.Name()) {
+			continue // a publisher's temporary file
+		}
 		path := audit.BlobPath(e.Name())
 		data, err := fs.ReadFile(w.fsys, path)
 		if err != nil {
@@ -171,8 +177,23 @@ func (w *walker) checkBlobs() error {
 	return nil
 }
 
+// isDigest reports whether a name is 64 lower-case hex digits.
+func isDigest(name string) bool {
+	return len(name) == 2*audit.HashSize && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// evidenceDir is where a publisher that finds its own log forked leaves what it found (docs/formats/published-folder.md).
+const evidenceDir = "evidence"
+
 // closeCheckpoints closes step 8.
-func (w *walker) closeCheckpoints() {
+func (w *walker) closeCheckpoints() error {
+	evidence, err := fs.ReadDir(w.fsys, evidenceDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing %s: %w", evidenceDir, err)
+	}
+	for _, e := range evidence {
+		w.rep.note(StepCheckpoints, say("the publisher left evidence of a fork: %s/%s", "发布方留有分叉证据:%s/%s", evidenceDir, e.Name()))
+	}
 	for _, size := range w.stored { // those the tree did not reach
 		w.rep.find(StepCheckpoints, Finding{Code: "checkpoint_unreached", Path: audit.CheckpointSizePath(size),
 			Text: say("signed for %d entries, more than could be verified", "曾签署 %d 条记录,超出可验证的范围", size)})
@@ -185,6 +206,7 @@ func (w *walker) closeCheckpoints() {
 	} else if len(w.stored) == 0 {
 		w.rep.note(StepCheckpoints, say("no checkpoint is stored", "没有已存的检查点"))
 	}
+	return nil
 }
 
 // limits says what no check of these files can show: step 9.

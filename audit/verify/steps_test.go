@@ -347,3 +347,18 @@ func TestEveryFindingHasBothLanguages(t *testing.T) {
 		t.Errorf("%d findings:\n%s", n, findings(rep))
 	}
 }
+
+// What a publisher leaves beside the log: temporary files are no finding, evidence of a fork is said.
+func TestFilesBesideTheLog(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, 40, audittest.Config{})
+	folder := l.Folder()
+	for _, name := range []string{audit.BlobPath("ab.tmp-1"), audit.CheckpointsDir + "/40.tmp-1", audit.TilePath(0, 0, 0) + ".p/40.tmp-1", "evidence/fork-40.txt"} {
+		folder[name] = &fstest.MapFile{Data: []byte("x")}
+	}
+	rep := check(t, folder, verify.Options{VerifierKey: l.VerifierKey()})
+	notes := rep.Step(verify.StepCheckpoints).Notes
+	if !rep.OK() || len(notes) != 2 || !strings.Contains(notes[0].EN, "evidence/fork-40.txt") {
+		t.Errorf("%s, notes %v\n%s", statuses(rep), notes, findings(rep))
+	}
+}

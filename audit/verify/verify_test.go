@@ -158,13 +158,16 @@ func TestDroppedTailIsConvictedByPinnedCheckpoint(t *testing.T) {
 // An altered entry must be named by its index.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	t.Parallel()
-	l := newLog(t, 6, audittest.Config{Witness: true})
+	l := newLog(t, 4, audittest.Config{Witness: true})
 	l.PutBlob([]byte("blob"))
 	folder := l.Folder()
-	opts := verify.Options{VerifierKey: l.VerifierKey(), Witnesses: []string{l.WitnessKey()}}
 	for _, name := range audittest.Files(folder) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			opts := verify.Options{VerifierKey: l.VerifierKey()}
+			if strings.HasPrefix(name, audit.CheckpointPath) {
+				opts.Witnesses = []string{l.WitnessKey()} // else its lines are not checked, and the report says so
+			}
 			for bit := 0; bit < 8*len(folder[name].Data); bit++ {
 				if !strings.HasPrefix(name, audit.CheckpointPath) {
 					bit += bit / 8 % 8 // one bit of this byte, another one of the next
