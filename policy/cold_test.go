@@ -10,12 +10,13 @@ import (
 // bg is the context of what no test's end should cancel.
 var bg = context.Background()
 
-// groupCatalogue has two fields per group.
+// groupCatalogue has two fields per group and one of class C3.
 func groupCatalogue() Catalogue {
 	var c Catalogue
 	for _, g := range groups {
 		c.Fields = append(c.Fields, Field{Name: g + "_1", Group: g, Class: "C2"}, Field{Name: g + "_2", Group: g, Class: "C2"})
 	}
+	c.Fields = append(c.Fields, Field{Name: "cvn", Group: "account", Class: "C3"})
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/sealtrail/sealtrail/policy/confidentiality"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Catalogue Catalogue
 	// CacheSize bounds the decision cache in cells; 0 means 1<<19, more than the whole domain.
 	CacheSize int
+	// EvalTimeout bounds one evaluation by OPA, after which the request is refused; 0 means 1 s.
+	EvalTimeout time.Duration
 }
 
 // Engine answers requests from one immutable Snapshot behind an atomic pointer. It is safe for concurrent use.

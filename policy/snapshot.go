@@ -18,8 +18,9 @@ import (
 // groupMeta is the index of group meta in groups.
 const groupMeta = 0
 
-// evalTimeout is how long OPA may take for one decision. A cold one takes under a millisecond; whatever takes longer is a fault.
-const evalTimeout = time.Second
+// defaultEvalTimeout is how long OPA may take for one role. A cold decision takes a tenth of a millisecond; the second leaves room for a
+// stalled machine and stays below the door's own deadline of 2 s.
+const defaultEvalTimeout = time.Second
 
 // viewsPath is the package that is evaluated once at activation and then replaced by its value.
 const viewsPath = "data.sealtrail.views"
@@ -52,6 +53,7 @@ type Snapshot struct {
 
 	query    rego.PreparedEvalQuery
 	txn      storage.Transaction
+	timeout  time.Duration
 	terms    inputTerms
 	cache    *cellCache
 	interned sync.Map // fingerprint -> *cell
@@ -93,6 +95,9 @@ func newSnapshot(ctx context.Context, b *bundle, c Config, sequence uint64) (*Sn
 		size = defaultCacheSize
 	}
 	s.cache = newCellCache(size)
+	if s.timeout = c.EvalTimeout; s.timeout == 0 {
+		s.timeout = defaultEvalTimeout
+	}
 	return s, nil
 }
 
@@ -240,7 +245,11 @@ func (s *Snapshot) evaluate(ctx context.Context, a attributes) (*cell, error) {
 		c = s.join(c, one)
 	}
 	if c == nil {
-		c = &cell{reason: reasonNoRole, reasons: []string{reasonNoRole}, fields: make([]Effect, len(s.fieldGroup))}
+		// No rule spoke, so R26 speaks here: a refusal is recorded like any other decision.
+		c = &cell{
+			reason: reasonNoRole, reasons: []string{reasonNoRole}, fields: make([]Effect, len(s.fieldGroup)),
+			obligations: []Obligation{{Do: "record_before_release", Article: "6.1.26"}},
+		}
 	}
 	c.record = s.plans[a.action].record
 	return s.intern(c), nil
@@ -249,7 +258,7 @@ func (s *Snapshot) evaluate(ctx context.Context, a attributes) (*cell, error) {
 // evaluateRole asks OPA about one role. The answer is checked against the closed lists; anything unexpected is an error.
 func (s *Snapshot) evaluateRole(ctx context.Context, a attributes, role int) (*cell, error) {
 	cancel := topdown.NewCancel()
-	timer := time.AfterFunc(evalTimeout, cancel.Cancel)
+	timer := time.AfterFunc(s.timeout, cancel.Cancel)
 	defer timer.Stop()
 	// The caller's deadline would cost a goroutine per evaluation and could leave half an answer; the timer bounds it instead.
 	rs, err := s.query.Eval(context.WithoutCancel(ctx),

@@ -12,6 +12,13 @@ package sealtrail.access
 #   reasons: [portal_own_only]
 barred.portal contains group if some group in ["respondent", "handling", "whistle"]
 
+# No grant opens somebody else's complaint to a complainant.
+nothing contains "portal_own_only" if {
+	input.role == "portal"
+	not input.facts.assigned
+	data.domain.actions[input.action].record == true
+}
+
 # Fields of group meta that name staff or internal handling.
 hidden contains field if {
 	input.role == "portal"

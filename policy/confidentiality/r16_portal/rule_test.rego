@@ -12,7 +12,8 @@ test_r16_own_complaint if {
 }
 
 test_r16_somebody_elses if {
-	d := access.decision with input as with_facts(asks("portal", "read", "subject_request"), {"assigned": false})
+	facts := {"assigned": false, "granted": true}
+	d := access.decision with input as with_facts(asks("portal", "read", "subject_request"), facts)
 	not d.allow
 	d.groups.meta == "deny"
 }

@@ -110,6 +110,8 @@ granted if {
 	grant.record == input.record.id
 	grant.record != ""
 	grant.purpose == input.purpose
+	some group in grant.groups
+	group in data.domain.groups
 	grant.from <= input.at
 	input.at < grant.until
 }

@@ -15,7 +15,7 @@ world := {
 		"staff_token": "t-1",
 		"data_subject_token": "",
 		"unfit": [],
-		"grants": [{"record": "c-1", "purpose": "handle", "from": 10, "until": 60}],
+		"grants": [{"record": "c-1", "purpose": "handle", "groups": ["identity"], "from": 10, "until": 60}],
 		"breakglass": [{"record": "c-1", "from": 10, "until": 60}],
 	},
 	"record": {
@@ -77,6 +77,13 @@ test_windows_end if {
 }
 
 test_grant_is_for_its_purpose if not relations.granted with input as object.union(world, {"purpose": "approve"})
+
+test_grant_of_nothing_is_no_grant if {
+	every groups in [[], ["unheard_of"]] {
+		grants := [{"record": "c-1", "purpose": "handle", "groups": groups, "from": 10, "until": 60}]
+		not relations.granted with input as changed({"grants": grants}, {})
+	}
+}
 
 test_own_object if {
 	every requester in ["", "p-1"] {

@@ -1,0 +1,260 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"pgregory.net/rapid"
+
+	"github.com/sealtrail/sealtrail/policy/confidentiality"
+)
+
+// twin is relations.rego, prepared.
+type twin struct{ query rego.PreparedEvalQuery }
+
+func newTwin(t testing.TB) twin {
+	t.Helper()
+	b, err := readBundle(confidentiality.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := compile(b.modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := rego.New(rego.Compiler(c), rego.Store(inmem.NewFromObject(b.data)), rego.StrictBuiltinErrors(true),
+		rego.Query("data.sealtrail.relations.facts")).PrepareForEval(bg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return twin{q}
+}
+
+// facts asks the twin.
+func (w twin) facts(r *Request) (uint8, error) {
+	rs, err := w.query.Eval(bg, rego.EvalInput(worldOf(r)))
+	if err != nil {
+		return 0, err
+	}
+	if len(rs) != 1 {
+		return 0, fmt.Errorf("the twin is undefined")
+	}
+	got, _ := rs[0].Expressions[0].Value.(map[string]any)
+	if len(got) != len(facts) {
+		return 0, fmt.Errorf("the twin gives %d facts", len(got))
+	}
+	var out uint8
+	for i, f := range facts {
+		if got[f] == true {
+			out |= 1 << i
+		}
+	}
+	return out, nil
+}
+
+// worldOf writes a request as relations.rego reads it.
+func worldOf(r *Request) map[string]any {
+	grants, windows := []any{}, []any{}
+	for _, g := range r.Subject.Grants {
+		grants = append(grants, map[string]any{"record": g.Record, "purpose": g.Purpose, "groups": list(g.Groups), "from": g.From.UnixNano(), "until": g.Until.UnixNano()})
+	}
+	for _, b := range r.Subject.BreakGlass {
+		windows = append(windows, map[string]any{"record": b.Record, "from": b.From.UnixNano(), "until": b.Until.UnixNano()})
+	}
+	tokens := []any{}
+	for _, t := range r.Record.RespondentTokens {
+		tokens = append(tokens, string(t))
+	}
+	return map[string]any{
+		"action": r.Action, "purpose": r.Purpose, "requester": r.Requester, "at": r.At.UnixNano(),
+		"subject": map[string]any{
+			"id": r.Subject.ID, "kind": r.Subject.Kind, "department": r.Subject.Department, "level": int(r.Subject.Level),
+			"staff_token": string(r.Subject.StaffToken), "data_subject_token": string(r.Subject.DataSubjectToken),
+			"unfit": list(r.Subject.Unfit), "grants": grants, "breakglass": windows,
+		},
+		"record": map[string]any{
+			"id": r.Record.ID, "department": r.Record.Department, "assignee": r.Record.Assignee, "level": r.Record.Level,
+			"respondent_tokens": tokens, "earlier_handlers": list(r.Record.EarlierHandlers), "under_review": r.Record.UnderReview,
+			"data_subject_token": string(r.Record.DataSubjectToken),
+		},
+	}
+}
+
+func list(in []string) []any {
+	out := make([]any, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
+}
+
+func noon(minutes int) time.Time {
+	return time.Date(2026, 3, 2, 12, minutes, 0, 0, time.UTC)
+}
+
+// plain is a small world: one person, one record, nothing between them.
+func plain() Request {
+	return Request{
+		Action: "read", Purpose: "handle", At: noon(0),
+		Subject: Subject{ID: "p1", Kind: KindHuman, Department: "a", StaffToken: []byte("t1")},
+		Record:  Record{ID: "c1", Department: "b", Level: "general"},
+	}
+}
+
+// worlds enumerates small worlds: for every fact, all combinations of what it could depend on, over two people, two departments, two
+// records, two purposes and times before, at and after the borders.
+func worlds() []Request {
+	var out []Request
+	add := func(change func(r *Request)) {
+		r := plain()
+		change(&r)
+		out = append(out, r)
+	}
+	everyKind := []string{KindHuman, KindApplication, KindPortal, "ghost"}
+	for _, kind := range everyKind {
+		for _, id := range []string{"", "p1"} {
+			for _, token := range []string{"", "t1"} {
+				for _, tokens := range [][][]byte{nil, {[]byte("t1")}, {[]byte("t2")}, {[]byte("t2"), []byte("t1")}, {[]byte("")}} {
+					for _, earlier := range [][]string{nil, {"p1"}, {"p2"}, {""}} {
+						for _, review := range []bool{false, true} {
+							add(func(r *Request) {
+								r.Subject.Kind, r.Subject.ID, r.Subject.StaffToken = kind, id, []byte(token)
+								r.Record.RespondentTokens, r.Record.EarlierHandlers, r.Record.UnderReview = tokens, earlier, review
+							})
+						}
+					}
+				}
+			}
+			for _, action := range []string{"read", "grant_review", "breakglass_review", "people"} {
+				for _, requester := range []string{"", "p1", "p2"} {
+					for _, assignee := range []string{"", "p1", "p2"} {
+						for _, own := range []string{"", "d1"} {
+							for _, his := range []string{"", "d1", "d2"} {
+								add(func(r *Request) {
+									r.Subject.Kind, r.Subject.ID, r.Action, r.Requester = kind, id, action, requester
+									r.Record.Assignee, r.Subject.DataSubjectToken, r.Record.DataSubjectToken = assignee, []byte(own), []byte(his)
+								})
+							}
+						}
+					}
+				}
+			}
+			for _, unfit := range [][]string{nil, {"training_expired"}, {"undertaking_missing", "sunspots"}, {"account_inactive"}, {"breakglass_unreviewed"}} {
+				add(func(r *Request) { r.Subject.Kind, r.Subject.ID, r.Subject.Unfit = kind, id, unfit })
+			}
+		}
+		for _, dept := range []string{"", "a", "b"} {
+			for _, owner := range []string{"", "a", "b"} {
+				add(func(r *Request) { r.Subject.Kind, r.Subject.Department, r.Record.Department = kind, dept, owner })
+			}
+		}
+	}
+	for level := range uint8(5) {
+		for _, of := range []string{"", "unclassified", "general", "serious", "major", "majr"} {
+			add(func(r *Request) { r.Subject.Level, r.Record.Level = level, of })
+		}
+	}
+	return append(out, windows()...)
+}
+
+// windows enumerates grants and break-glass around their borders.
+func windows() []Request {
+	var out []Request
+	for _, record := range []string{"", "c1", "c2"} {
+		for _, of := range []string{"", "c1"} {
+			for minute := -1; minute <= 3; minute++ {
+				for _, purpose := range []string{"handle", "approve"} {
+					for _, groups := range [][]string{nil, {"identity"}, {"unheard_of"}, {"unheard_of", "meta"}} {
+						r := plain()
+						r.Record.ID, r.At = of, noon(minute)
+						r.Subject.Grants = []Grant{{Record: record, Purpose: purpose, Groups: groups, From: noon(0), Until: noon(2)}}
+						out = append(out, r)
+					}
+				}
+				r := plain()
+				r.Record.ID, r.At = of, noon(minute)
+				r.Subject.BreakGlass = []BreakGlass{{Record: "c2", From: noon(0), Until: noon(9)}, {Record: record, From: noon(0), Until: noon(2)}}
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+func TestRelationsEqualTheirTwin(t *testing.T) {
+	t.Parallel()
+	w := newTwin(t)
+	seen := map[uint8]bool{}
+	all := worlds()
+	for i := range all {
+		want, err := w.facts(&all[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := relations(&all[i]); got != want {
+			t.Errorf("facts %07b in Go, %07b in Rego for %+v", got, want, all[i])
+		}
+		seen[want] = true
+	}
+	t.Logf("%d worlds, %d different sets of facts", len(all), len(seen))
+	for i, f := range facts {
+		var on, off bool
+		for s := range seen {
+			on, off = on || s&(1<<i) != 0, off || s&(1<<i) == 0
+		}
+		if !on || !off {
+			t.Errorf("fact %s is never %v in any world", f, !on)
+		}
+	}
+}
+
+// TestRelationsEqualTheirTwinAnywhere mixes everything at random, where the enumeration varies one fact's inputs at a time.
+func TestRelationsEqualTheirTwinAnywhere(t *testing.T) {
+	t.Parallel()
+	w := newTwin(t)
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRequest(t)
+		want, err := w.facts(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := relations(&r); got != want {
+			t.Fatalf("facts %07b in Go, %07b in Rego", got, want)
+		}
+	})
+}
+
+// drawRequest draws a request from small lists, so that identifiers meet often.
+func drawRequest(t *rapid.T) Request {
+	pick := func(name string, from ...string) string { return rapid.SampledFrom(from).Draw(t, name) }
+	some := func(name string, from ...string) []string {
+		return rapid.SliceOfN(rapid.SampledFrom(from), 0, 2).Draw(t, name)
+	}
+	r := Request{
+		Action: pick("action", actions...), Purpose: pick("purpose", "handle", "breakglass", "approve"), Transition: pick("transition", "take", "approve", "close"),
+		Requester: pick("requester", "", "p1", "p2"), At: noon(rapid.IntRange(-1, 3).Draw(t, "at")),
+		Subject: Subject{
+			ID: pick("id", "", "p1", "p1"), Kind: pick("kind", KindHuman, KindHuman, KindPortal, KindApplication), Department: pick("unit", "", "a", "b"),
+			Level: rapid.Uint8Range(0, 3).Draw(t, "duty"), StaffToken: []byte(pick("token", "", "t1")), Unfit: some("unfit", "training_expired", "sunspots"),
+			DataSubjectToken: []byte(pick("own", "", "d1")), Roles: some("roles", roles...),
+		},
+		Record: Record{
+			ID: pick("record", "", "c1", "c1"), Department: pick("owner", "", "a", "b"), Assignee: pick("assignee", "", "p1", "p2"),
+			Level: pick("level", "unclassified", "general", "serious", "major"), Stage: pick("stage", stages...), Sensitivity: pick("sensitivity", sensitivities...),
+			EarlierHandlers: some("earlier", "p1", "p2"), UnderReview: rapid.Bool().Draw(t, "review"), DataSubjectToken: []byte(pick("his", "", "d1")),
+		},
+	}
+	for _, tok := range some("respondents", "t1", "t2") {
+		r.Record.RespondentTokens = append(r.Record.RespondentTokens, []byte(tok))
+	}
+	for _, g := range some("grants", "c1", "c2") {
+		r.Subject.Grants = append(r.Subject.Grants, Grant{Record: g, Purpose: r.Purpose, Groups: some("granted", groups...), From: noon(0), Until: noon(2)})
+	}
+	for _, b := range some("windows", "c1", "c2") {
+		r.Subject.BreakGlass = append(r.Subject.BreakGlass, BreakGlass{Record: b, From: noon(1), Until: noon(2)})
+	}
+	return r
+}
