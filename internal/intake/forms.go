@@ -63,6 +63,12 @@ func malformedUnless(ok bool) string {
 // phoneForm: numbers of China, or with a country code; letters would be read
 // as digits by the library.
 func phoneForm(v string) (out, code string) {
+	if chineseMobile(v) {
+		return "+86" + v, "" // nine of ten; the library's patterns cost a hundred times as much
+	}
+	if rest, ok := strings.CutPrefix(v, "+86"); ok && chineseMobile(rest) {
+		return v, ""
+	}
 	if strings.ContainsFunc(v, unicode.IsLetter) {
 		return "", "malformed"
 	}
@@ -71,6 +77,11 @@ func phoneForm(v string) (out, code string) {
 		return "", "malformed"
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), ""
+}
+
+// chineseMobile: eleven digits from 13 to 19, without separators.
+func chineseMobile(v string) bool {
+	return len(v) == 11 && v[0] == '1' && v[1] >= '3' && strings.Trim(v, "0123456789") == ""
 }
 
 func cardForm(v string) (out, code string) {
@@ -86,7 +97,7 @@ func cardForm(v string) (out, code string) {
 // idForm: a resident identity number of 18 or, on old papers, 15 digits, a
 // unified social credit code, or a passport or permit with letters and digits.
 func idForm(v string) (out, code string) {
-	v = strings.ToUpper(compact(strings.NewReplacer("(", "", ")", "").Replace(v)))
+	v = strings.ToUpper(compact(strings.ReplaceAll(strings.ReplaceAll(v, "(", ""), ")", "")))
 	if !alphanumeric(v) {
 		return "", "malformed"
 	}

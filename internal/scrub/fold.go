@@ -17,6 +17,11 @@ type folded struct {
 func fold(text string) folded {
 	f := folded{r: make([]rune, 0, len(text)), off: make([]int, 0, len(text)), end: make([]int, 0, len(text))}
 	for i := 0; i < len(text); {
+		if c := text[i]; c < utf8.RuneSelf {
+			f.r, f.off, f.end = append(f.r, foldRune(rune(c))), append(f.off, i), append(f.end, i+1)
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(text[i:])
 		if !unicode.Is(unicode.Cf, r) {
 			f.r = append(f.r, foldRune(r))
@@ -30,6 +35,7 @@ func fold(text string) folded {
 
 func foldRune(r rune) rune {
 	switch {
+	case r < utf8.RuneSelf:
 	case r >= 0xFF01 && r <= 0xFF5E: // full-width ASCII
 		r -= 0xFEE0
 	case r == 0x3000 || r == 0xA0: // ideographic space, no-break space
