@@ -16,7 +16,8 @@ help: ## this list
 	@echo "Needed: Go 1.26 and make. PostgreSQL and Vault are found, installed or built (docs/operate/backends.md)."
 
 demo: ## the whole story on private servers; ARGS=--once ends by itself, DATA=file.csv.gz loads a CFPB file, DIR=folder
-	@$(GO) run ./cmd/sealtraild demo $(if $(DATA),--data "$(DATA)") $(if $(DIR),--dir "$(DIR)") $(ARGS)
+	@$(GO) build -o .cache/bin/ ./cmd/...
+	@.cache/bin/sealtraild demo $(if $(DATA),--data "$(DATA)") $(if $(DIR),--dir "$(DIR)") $(ARGS)
 
 test: ## vet and all tests, with a PostgreSQL and a Vault of their own
 	@$(GO) run ./internal/testrun -- bash -euo pipefail -c '$(GO) vet ./... && $(GO) test -timeout 20m ./...'

@@ -56,13 +56,14 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 		return nil, storeError(err)
 	}
 	a.know(loaded.Subject)
+	// A refusal that needs no record still belongs to the record's trail.
+	a.row, a.key = loaded.Complaint, loaded.Key
 	if err := d.admit(ctx, a); err != nil {
 		return nil, err
 	}
-	if loaded.Complaint == nil {
+	if a.row == nil {
 		return nil, d.notFound(ctx, a)
 	}
-	a.row, a.key = loaded.Complaint, loaded.Key
 	return a, d.decide(ctx, a)
 }
 

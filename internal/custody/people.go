@@ -69,6 +69,9 @@ func (a *asked) about(kind, subject string, facts audit.Facts) audit.Body {
 func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
+	if p.Status == "" {
+		p.Status = "active"
+	}
 	if err := checkPerson(p); err != nil {
 		return nil, err
 	}

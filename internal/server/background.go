@@ -137,9 +137,9 @@ func (s *Server) charter(ctx context.Context) error {
 
 func (s *Server) foundings() ([]founding, error) {
 	digest, archive := s.policy.Bundle()
-	shard := fmt.Sprintf("%s/%s/%d", s.cfg.LogDomain, s.cfg.Institution, time.Now().UTC().Year())
+	origin := s.shard().Origin
 	list := []founding{
-		{subject: "log", kind: "log.opened", facts: audit.Facts{"origin": shard}, digest: shard},
+		{subject: "log", kind: "log.opened", facts: audit.Facts{"origin": origin}, digest: origin},
 		{subject: "bundle", kind: "bundle.activated", facts: audit.Facts{"sequence": int(s.policy.Sequence()), "digest": digest}, blob: archive, digest: digest},
 	}
 	for _, n := range supervision.Publications() {
@@ -164,7 +164,7 @@ func (s *Server) proclaim(ctx context.Context, list []founding) error {
 	if err != nil {
 		return err
 	}
-	folder, err := publish.NewFolder(s.publisher.folder(pglog.Shard{Institution: s.cfg.Institution, Year: time.Now().UTC().Year()}))
+	folder, err := publish.NewFolder(s.publisher.folder(s.shard()))
 	if err != nil {
 		return err
 	}

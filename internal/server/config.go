@@ -42,8 +42,8 @@ type Config struct {
 	DrainWithin time.Duration `help:"How long requests may take to end after SIGTERM." default:"10s" env:"SEALTRAIL_DRAIN"`
 }
 
-// secret reads a file that holds one secret and trims the line end.
-func secret(path string) (string, error) {
+// Secret reads a file that holds one secret and trims the line end.
+func Secret(path string) (string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return "", errors.New("reading a secret file: " + describe(err))

@@ -62,9 +62,7 @@ func (p *publishing) Run(ctx context.Context) error {
 // the signing key and is tried again until it has it.
 func (p *publishing) open(ctx context.Context, group *errgroup.Group, gctx context.Context) error {
 	s := p.server
-	year := time.Now().UTC().Year()
-	shard := pglog.Shard{Institution: s.cfg.Institution, Year: year, Origin: fmt.Sprintf("%s/%s/%d", s.cfg.LogDomain, s.cfg.Institution, year)}
-	if _, err := pglog.EnsureLog(ctx, s.pool, shard); err != nil {
+	if err := p.ensure(ctx); err != nil {
 		return err
 	}
 	shards, err := pglog.Shards(ctx, s.pool, s.cfg.Institution)
@@ -85,6 +83,12 @@ func (p *publishing) open(ctx context.Context, group *errgroup.Group, gctx conte
 		group.Go(func() error { return publisher.Run(gctx) })
 	}
 	return nil
+}
+
+// ensure opens this year's log if it is not there.
+func (p *publishing) ensure(ctx context.Context) error {
+	_, err := pglog.EnsureLog(ctx, p.server.pool, p.server.shard())
+	return err
 }
 
 func (p *publishing) publisher(ctx context.Context, shard pglog.Shard) (*publish.Publisher, string, error) {
@@ -145,6 +149,12 @@ func (p *publishing) Report(ctx context.Context, period string) (*supervision.Re
 		return nil, fmt.Errorf("computing a report: %w", err)
 	}
 	return &report, nil
+}
+
+// shard is this year's log.
+func (s *Server) shard() pglog.Shard {
+	year := time.Now().UTC().Year()
+	return pglog.Shard{Institution: s.cfg.Institution, Year: year, Origin: fmt.Sprintf("%s/%s/%d", s.cfg.LogDomain, s.cfg.Institution, year)}
 }
 
 // every calls f now and then again and again, pause after pause, until ctx ends.

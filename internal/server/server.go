@@ -75,7 +75,7 @@ func (s *Server) Close() {
 func (s *Server) Door() *custody.Door { return s.door }
 
 func (s *Server) openPool(ctx context.Context) error {
-	dsn, err := secret(s.cfg.DatabaseURLFile)
+	dsn, err := Secret(s.cfg.DatabaseURLFile)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Server) openPool(ctx context.Context) error {
 }
 
 func (s *Server) openVault(context.Context) error {
-	role, err := secret(s.cfg.VaultRoleFile)
+	role, err := Secret(s.cfg.VaultRoleFile)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (s *Server) openVault(context.Context) error {
 		return err
 	}
 	s.login, err = transit.NewLogin(transit.LoginConfig{Client: s.vault, RoleID: role,
-		SecretID: func() (string, error) { return secret(s.cfg.VaultSecret) }, OnState: s.vaultState})
+		SecretID: func() (string, error) { return Secret(s.cfg.VaultSecret) }, OnState: s.vaultState})
 	if err != nil {
 		return err
 	}

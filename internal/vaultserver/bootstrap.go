@@ -91,10 +91,10 @@ func enableEngines(ctx context.Context, client *api.Client) error {
 	return nil
 }
 
-// makeKey creates a key unless it exists, then reads back what Vault made.
 // taken reports whether somebody else mounted the engine at the same moment.
 func taken(err error) bool { return strings.Contains(err.Error(), "already in use") }
 
+// makeKey creates a key unless it exists, then reads back what Vault made.
 func makeKey(ctx context.Context, client *api.Client, institution string, spec keySpec) error {
 	path := "transit/keys/" + institution + "-" + spec.suffix
 	found, err := client.Logical().ReadWithContext(ctx, path)
@@ -120,6 +120,26 @@ func makeKey(ctx context.Context, client *api.Client, institution string, spec k
 		return fmt.Errorf("making %s: Vault does not know it afterwards", path)
 	}
 	return checkKey(path, spec, found.Data)
+}
+
+// CheckKeys reads back what must never change about an institution's keys. The
+// service's own token may do it. The error wraps ErrKeyConfig and names key and
+// setting.
+func CheckKeys(ctx context.Context, client *api.Client, institution string) error {
+	for _, spec := range keySpecs {
+		path := "transit/keys/" + institution + "-" + spec.suffix
+		found, err := client.Logical().ReadWithContext(ctx, path)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", path, err)
+		}
+		if found == nil {
+			return fmt.Errorf("%w: %s is gone", ErrKeyConfig, path)
+		}
+		if err := checkKey(path, spec, found.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkKey(path string, spec keySpec, got map[string]any) error {

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+
+	"github.com/sealtrail/sealtrail/internal/demo"
+)
+
+type demoCommand struct {
+	Once  bool   `help:"Tell the story, check every step, clean up; exit non-zero if a step did not do what it says."`
+	Dir   string `help:"Folder of the demo; default: a new one under the user's cache."`
+	Data  string `help:"CFPB complaints file (.csv or .csv.gz) to load; none: complaints are made up."`
+	Count int    `help:"How many complaints to make up without --data." default:"300"`
+	Lang  string `help:"Language of the story: zh or en; default from LANG." enum:"zh,en," default:""`
+}
+
+// Run tells the story.
+func (d *demoCommand) Run(ctx context.Context, c console) error {
+	return demo.Run(ctx, demo.Config{Once: d.Once, Dir: d.Dir, Data: d.Data, Count: d.Count, Lang: d.Lang, Out: c.out})
+}

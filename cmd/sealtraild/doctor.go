@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/transit"
+	"github.com/sealtrail/sealtrail/internal/server"
+	"github.com/sealtrail/sealtrail/internal/vaultserver"
+)
+
+type doctorCommand struct{ server.Config }
+
+// diagnosis is one line of the doctor's answer.
+type diagnosis struct {
+	what string
+	err  error
+	next string
+}
+
+// Run asks every part and prints ✓ or ✗ with the next step; exit code 1 if
+// anything is wrong, 4 if the log's fences are.
+func (d *doctorCommand) Run(ctx context.Context, c console) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	bad := 0
+	for _, check := range []func(context.Context) diagnosis{d.database, d.fences, d.clock, d.vault, d.keyConfig} {
+		found := check(ctx)
+		if found.err == nil {
+			if _, err := fmt.Fprintln(c.out, "✓", found.what); err != nil {
+				return err
+			}
+			continue
+		}
+		bad++
+		if _, err := fmt.Fprintf(c.out, "✗ %s: %v\n  next: %s\n", found.what, found.err, found.next); err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of 5 checks failed", bad)
+	}
+	return nil
+}
+
+func (d *doctorCommand) connect(ctx context.Context) (*pgx.Conn, error) {
+	dsn, err := server.Secret(d.DatabaseURLFile)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, errors.New("no connection")
+	}
+	return conn, nil
+}
+
+func (d *doctorCommand) database(ctx context.Context) diagnosis {
+	found := diagnosis{what: "database", next: "check --database-url-file and that PostgreSQL runs; then sealtraild migrate"}
+	conn, err := d.connect(ctx)
+	if err != nil {
+		found.err = err
+		return found
+	}
+	defer conn.Close(ctx)
+	var version string
+	found.err = conn.QueryRow(ctx, "select split_part(version(), ' ', 2)").Scan(&version)
+	found.what += " PostgreSQL " + version
+	return found
+}
+
+func (d *doctorCommand) fences(ctx context.Context) diagnosis {
+	found := diagnosis{what: "fences of the log", next: "sealtraild migrate; then find out who took the fence down"}
+	dsn, err := server.Secret(d.DatabaseURLFile)
+	if err != nil {
+		found.err = err
+		return found
+	}
+	pool, err := pgxpool.New(ctx, dsn)
+	if err != nil {
+		found.err = errors.New("no connection")
+		return found
+	}
+	defer pool.Close()
+	weak, err := pglog.SelfCheck(ctx, pool)
+	if err == nil && len(weak) > 0 {
+		err = errors.New(weak[0].String())
+	}
+	found.err = err
+	return found
+}
+
+func (d *doctorCommand) clock(ctx context.Context) diagnosis {
+	// contracts.md 2: more than 5 s between the two clocks is worth an entry.
+	const tolerated = 5 * time.Second
+	found := diagnosis{what: "clocks of service and database", next: "set both by NTP"}
+	conn, err := d.connect(ctx)
+	if err != nil {
+		found.err = err
+		return found
+	}
+	defer conn.Close(ctx)
+	var at time.Time
+	if found.err = conn.QueryRow(ctx, "select clock_timestamp()").Scan(&at); found.err == nil {
+		if skew := time.Since(at).Abs(); skew > tolerated {
+			found.err = fmt.Errorf("differ by %s", skew.Round(time.Millisecond))
+		}
+	}
+	return found
+}
+
+func (d *doctorCommand) vault(ctx context.Context) diagnosis {
+	found := diagnosis{what: "Vault login", next: "unseal Vault; check --vault-role-file and --vault-secret-file"}
+	_, found.err = d.login(ctx)
+	return found
+}
+
+func (d *doctorCommand) login(ctx context.Context) (*transit.Login, error) {
+	client, err := transit.NewClient(transit.ClientConfig{Address: d.VaultAddr, CACert: d.VaultCACert})
+	if err != nil {
+		return nil, err
+	}
+	role, err := server.Secret(d.VaultRoleFile)
+	if err != nil {
+		return nil, err
+	}
+	login, err := transit.NewLogin(transit.LoginConfig{Client: client, RoleID: role,
+		SecretID: func() (string, error) { return server.Secret(d.VaultSecret) }})
+	if err != nil {
+		return nil, err
+	}
+	if err := login.Now(ctx); err != nil {
+		return nil, fmt.Errorf("refused or away: %w", err)
+	}
+	return login, nil
+}
+
+// keyConfig reads back what must never change about the keys.
+func (d *doctorCommand) keyConfig(ctx context.Context) diagnosis {
+	found := diagnosis{what: "configuration of the keys", next: "a key was weakened: find out who did it, rotate it, see docs/operate/custody.md"}
+	client, err := transit.NewClient(transit.ClientConfig{Address: d.VaultAddr, CACert: d.VaultCACert})
+	if err == nil {
+		var role, id string
+		if role, err = server.Secret(d.VaultRoleFile); err == nil {
+			if id, err = server.Secret(d.VaultSecret); err == nil {
+				err = vaultserver.Login(ctx, client, vaultserver.Credentials{RoleID: role, SecretID: id})
+			}
+		}
+	}
+	if err == nil {
+		err = vaultserver.CheckKeys(ctx, client, d.Institution)
+	}
+	found.err = err
+	return found
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/internal/server"
+	"github.com/sealtrail/sealtrail/internal/store"
+)
+
+type trailCommand struct {
+	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published."`
+}
+
+type trailCheck struct {
+	Institution     string `env:"SEALTRAIL_INSTITUTION" required:""`
+	DatabaseURLFile string `help:"File with the database address (role sealtrail_app)." env:"SEALTRAIL_DATABASE_URL_FILE" required:""`
+	Published       string `help:"Folder of the published log." env:"SEALTRAIL_PUBLISHED" required:""`
+	Output          string `short:"o" enum:"table,json" default:"table" help:"table or json."`
+}
+
+// Run names table, id and index of every difference; exit code 4 if any.
+func (t *trailCheck) Run(ctx context.Context, c console) error {
+	dsn, err := server.Secret(t.DatabaseURLFile)
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.New(ctx, dsn)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", store.Classify(err))
+	}
+	defer pool.Close()
+	found, err := pglog.Check(ctx, pool, t.Institution, os.DirFS(t.Published))
+	if err != nil {
+		return err
+	}
+	weak, err := pglog.SelfCheck(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if err := t.print(c, found, weak); err != nil {
+		return err
+	}
+	if n := len(found) + len(weak); n > 0 {
+		return findings{n}
+	}
+	return nil
+}
+
+func (t *trailCheck) print(c console, found []pglog.Finding, weak []pglog.Weakness) error {
+	if t.Output == "json" {
+		enc := json.NewEncoder(c.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"findings": found, "weaknesses": weak})
+	}
+	for _, f := range found {
+		if _, err := fmt.Fprintln(c.out, "✗", f); err != nil {
+			return err
+		}
+	}
+	for _, w := range weak {
+		if _, err := fmt.Fprintln(c.out, "✗", w); err != nil {
+			return err
+		}
+	}
+	if len(found)+len(weak) == 0 {
+		_, err := fmt.Fprintln(c.out, "✓ PostgreSQL holds what was published, and the fences stand\n"+
+			"– not checked: whether the published log is the one that was seen before (trailcheck, with a saved checkpoint or a witness)")
+		return err
+	}
+	return nil
+}
