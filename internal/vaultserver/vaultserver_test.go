@@ -3,6 +3,7 @@ package vaultserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealtrail/sealtrail/internal/vaultserver"
 )
@@ -158,6 +160,75 @@ func TestBootstrapAgainKeepsKeysAndRefusesAWeakenedOne(t *testing.T) {
 	}
 	if _, err := vaultserver.Bootstrap(t.Context(), root, "bank-a"); !errors.Is(err, vaultserver.ErrKeyConfig) {
 		t.Errorf("with an exportable key: %v, want ErrKeyConfig", err)
+	}
+}
+
+// The service sees with its own token that a key was weakened or is gone.
+func TestServiceNoticesAChangedKey(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir())
+	root := client(t, s, s.RootToken())
+	creds, err := vaultserver.Bootstrap(t.Context(), root, "bank-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := client(t, s, "")
+	if err := vaultserver.Login(t.Context(), service, creds); err != nil {
+		t.Fatal(err)
+	}
+	if err := vaultserver.CheckKeys(t.Context(), service, "bank-a"); err != nil {
+		t.Errorf("untouched keys: %v", err)
+	}
+	for _, change := range []struct{ key, setting string }{
+		{"record", "exportable"}, {"index", "allow_plaintext_backup"}, {"log", "deletion_allowed"},
+	} {
+		path := "transit/keys/bank-a-" + change.key
+		if _, err := root.Logical().WriteWithContext(t.Context(), path+"/config", map[string]any{change.setting: true}); err != nil {
+			t.Fatal(err)
+		}
+		err := vaultserver.CheckKeys(t.Context(), service, "bank-a")
+		if !errors.Is(err, vaultserver.ErrKeyConfig) || !strings.Contains(err.Error(), change.setting) {
+			t.Errorf("%s of %s changed: %v, want ErrKeyConfig that names the setting", change.setting, change.key, err)
+		}
+		// exportable cannot be taken back, so each change gets new keys.
+		for _, key := range []string{"record", "index", "log"} {
+			forget(t, root, "transit/keys/bank-a-"+key)
+		}
+		if _, err := vaultserver.Bootstrap(t.Context(), root, "bank-a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget(t, root, "transit/keys/bank-a-log")
+	if err := vaultserver.CheckKeys(t.Context(), service, "bank-a"); !errors.Is(err, vaultserver.ErrKeyConfig) {
+		t.Errorf("a deleted key: %v, want ErrKeyConfig", err)
+	}
+}
+
+func forget(t *testing.T, root *api.Client, key string) {
+	t.Helper()
+	if _, err := root.Logical().WriteWithContext(t.Context(), key+"/config", map[string]any{"deletion_allowed": true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Logical().DeleteWithContext(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Tests of one run share a Vault, so institutions are made side by side, the
+// first two while the engines are still missing.
+func TestInstitutionsMayBeMadeSideBySide(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir())
+	var group errgroup.Group
+	for i := range 6 {
+		root := client(t, s, s.RootToken())
+		group.Go(func() error {
+			_, err := vaultserver.Bootstrap(t.Context(), root, fmt.Sprintf("bank-%d", i/2))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
