@@ -33,23 +33,44 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*request
 	entries int
+	closed  bool
 	wake    chan struct{}
 }
 
-// put queues r unless limit entries wait already.
+// put queues r unless limit entries wait already or the queue is closed.
 func (q *queue) put(r *request, limit int) bool {
 	q.mu.Lock()
-	full := q.entries+len(r.entries) > limit && q.entries > 0
-	if !full {
-		q.waiting = append(q.waiting, r)
-		q.entries += len(r.entries)
-	}
-	q.mu.Unlock()
-	if full {
+	defer q.mu.Unlock()
+	if q.closed || q.entries > 0 && q.entries+len(r.entries) > limit {
 		return false
 	}
-	q.signal()
+	q.waiting = append(q.waiting, r)
+	q.entries += len(r.entries)
 	return true
+}
+
+// close refuses what is queued and what is still to come.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	for {
+		batch, _ := q.takeBatch(1)
+		if len(batch) == 0 {
+			return
+		}
+		batch[0].err = fmt.Errorf("appending to the log: %w: shutting down, not recorded", ErrUnavailable)
+		close(batch[0].done)
+	}
+}
+
+// signalIfAny wakes a writer if something is queued.
+func (q *queue) signalIfAny() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) > 0 {
+		q.signal()
+	}
 }
 
 // signal wakes one idle writer; when none is idle the wake-up is remembered.
@@ -83,16 +104,30 @@ func (q *queue) takeBatch(limit int) (batch []*request, entries int) {
 	return batch, entries
 }
 
-// submit queues r and waits for its commit, at most until the deadline. ctx carries values only.
+// submit queues r and waits for its commit, at most until the deadline. ctx carries values only. A caller that finds a writer
+// idle commits by itself, which spares a lone caller two changes of goroutine.
 func (l *Log) submit(ctx context.Context, r *request) ([]uint64, error) {
+	begin := time.Now()
 	if !l.queue.put(r, l.cfg.MaxQueue) {
-		return nil, fmt.Errorf("appending to the log: %w: queue full", ErrUnavailable)
+		return nil, fmt.Errorf("appending to the log: %w: queue full or shut down", ErrUnavailable)
 	}
-	timer := time.NewTimer(l.cfg.Deadline)
+	select {
+	case w := <-l.idle:
+		w.commitNext(ctx)
+		// Give the writer back first: whoever queued and found none idle is seen by the look that follows.
+		l.idle <- w
+		l.queue.signalIfAny()
+	default:
+	}
+	select {
+	case <-r.done:
+		return r.ids, r.err
+	default:
+	}
+	timer := time.NewTimer(l.cfg.Deadline - time.Since(begin))
 	defer timer.Stop()
 	select {
 	case <-r.done:
-	case <-ctx.Done(): // never: the caller passes a context without cancellation
 	case <-timer.C:
 		if r.state.CompareAndSwap(queued, abandoned) {
 			return nil, fmt.Errorf("appending to the log: %w: not begun within the deadline, not recorded", ErrUnavailable)
@@ -106,33 +141,43 @@ func (l *Log) submit(ctx context.Context, r *request) ([]uint64, error) {
 	return r.ids, r.err
 }
 
-// Run commits what Append queues until ctx ends, and returns nil then. It holds Config.Writers connections of the pool. A
-// database that is away makes appends fail, not Run: it goes on and heals when the database is back. What is still queued at
-// the end is refused with ErrUnavailable.
+// Run commits what Append queues until ctx ends, and returns nil then; Append succeeds only while Run runs, which it may once.
+// It holds Config.Writers connections of the pool. A database that is away makes appends fail, not Run: it goes on and heals when
+// the database is back. What is still queued at the end is refused with ErrUnavailable.
 func (l *Log) Run(ctx context.Context) error {
+	defer l.queue.close()
+	for range l.cfg.Writers {
+		l.idle <- &writer{log: l}
+	}
+	l.queue.signalIfAny()
 	g, ctx := errgroup.WithContext(ctx)
 	for range l.cfg.Writers {
 		g.Go(func() error { l.write(ctx); return nil })
 	}
-	return g.Wait()
+	err := g.Wait()
+	for range l.cfg.Writers { // waits for callers that are committing
+		w := <-l.idle
+		w.drop()
+	}
+	return err
 }
 
-// write is the loop of one writer. Natural batching: whatever queued while the last commit ran is the next batch.
+// write is the loop that commits what queued while another commit ran: natural batching.
 func (l *Log) write(ctx context.Context) {
-	w := writer{log: l}
-	defer w.drop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.queue.wake:
 		}
-		for {
-			batch, n := l.queue.takeBatch(l.cfg.MaxBatch)
-			if len(batch) == 0 {
-				break
+		select {
+		case <-ctx.Done():
+			return
+		case w := <-l.idle:
+			for w.commitNext(context.WithoutCancel(ctx)) {
 			}
-			w.commit(context.WithoutCancel(ctx), batch, n)
+			l.idle <- w
+			l.queue.signalIfAny()
 		}
 	}
 }
@@ -142,6 +187,15 @@ type writer struct {
 	log      *Log
 	conn     *pgxpool.Conn
 	lastUsed time.Time
+}
+
+// commitNext commits the next batch; false if nothing was queued.
+func (w *writer) commitNext(ctx context.Context) bool {
+	batch, n := w.log.queue.takeBatch(w.log.cfg.MaxBatch)
+	if len(batch) > 0 {
+		w.commit(ctx, batch, n)
+	}
+	return len(batch) > 0
 }
 
 // commit appends the batch in one statement, which is one transaction, and releases every request with its ids or the error.

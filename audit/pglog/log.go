@@ -36,6 +36,7 @@ type Config struct {
 type Log struct {
 	cfg   Config
 	queue queue
+	idle  chan *writer // writers that are not committing; empty unless Run runs
 
 	mu      sync.Mutex
 	aliases map[aliasKey]string // of actor and year; bounded by maxAliases
@@ -52,6 +53,7 @@ func New(_ context.Context, cfg Config) (*Log, error) {
 	cfg.MaxQueue = orDefault(cfg.MaxQueue, DefaultMaxQueue)
 	cfg.Writers = orDefault(cfg.Writers, DefaultWriters)
 	l := &Log{cfg: cfg, aliases: map[aliasKey]string{}, actors: map[string]string{}}
+	l.idle = make(chan *writer, cfg.Writers)
 	l.queue.wake = make(chan struct{}, cfg.Writers)
 	return l, nil
 }

@@ -146,7 +146,8 @@ type treeRow struct {
 func (s *Sequencer) lead(ctx context.Context, tx pgx.Tx) (t treeRow, ok bool, err error) {
 	t.shard.Institution = s.cfg.Institution
 	var b pgx.Batch
-	b.Queue("select set_config('statement_timeout', $1, true)", fmt.Sprint(statementTimeout.Milliseconds()))
+	// Statistics of a table that just grew a hundredfold are no guide: look trail heads up by key.
+	b.Queue("select set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true)", fmt.Sprint(statementTimeout.Milliseconds()))
 	b.Queue("select pg_try_advisory_xact_lock(hashtextextended('audit.sequence ' || $1, 0))", s.cfg.Institution).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&ok)
 	})

@@ -64,7 +64,16 @@ func (t *Tree) Head(ctx context.Context) (Head, error) {
 // Leaves calls fn for every leaf of [from, to) in order of index. The row's Bytes are fn's to keep. A missing leaf or entry
 // gives an error that wraps [ErrTampered] and names table, id and index.
 func (t *Tree) Leaves(ctx context.Context, from, to uint64, fn func(LeafRow) error) error {
-	return leaves(ctx, t.pool, t.shard, from, to, fn)
+	tx, err := t.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return unavailable("reading leaves", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it only reads
+	// A publisher reads the newest few hundred of perhaps millions: by key, whatever old statistics say.
+	if _, err := tx.Exec(ctx, "select set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name"); err != nil {
+		return unavailable("reading leaves", err)
+	}
+	return leaves(ctx, tx, t.shard, from, to, fn)
 }
 
 func leaves(ctx context.Context, q rowsQuerier, s Shard, from, to uint64, fn func(LeafRow) error) error {

@@ -284,8 +284,11 @@ comment on function audit.append(text, bytea[], text[]) is
 
 -- +goose StatementBegin
 create function audit.take(p_institution text, p_limit integer) returns table (id bigint, subject text, body bytea)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
+    -- The queue is empty whenever statistics are taken: without the settings the planner believes that and reads it whole
+    -- for every row of a batch.
     -- No SKIP LOCKED: a row held by an older leader must not let a later id overtake it.
     return query
         select p.id, e.subject, e.body
@@ -303,7 +306,8 @@ create function audit.sequence(p_institution text, p_year integer, p_size bigint
     p_compact bytea, p_root bytea, p_seq_at timestamptz,
     p_ids bigint[], p_hashes bytea[], p_trail_ns bigint[], p_prevs bytea[], p_prev_ids bigint[],
     p_subjects text[], p_last integer[]) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     n constant integer := cardinality(p_ids);
     done integer;
