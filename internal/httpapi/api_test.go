@@ -148,7 +148,7 @@ func TestRequestsAreCheckedBeforeTheDoor(t *testing.T) {
 		{"same key twice", call{method: "POST", path: "/v1/complaints", body: `{"source":"a","source":"b"}`}, 422, "invalid_field", "/source 2 duplicate_key"},
 		{"key in another case", call{method: "POST", path: "/v1/complaints", body: `{"Source":"a"}`}, 422, "invalid_field", " 1 unknown_field"},
 		{"not a time", call{method: "POST", path: "/v1/complaints", body: `{"received_at":"yesterday"}`}, 422, "invalid_field", "/received_at 0 malformed"},
-		{"missing", call{method: "POST", path: "/v1/complaints", body: `{"source":"a","source_id":"1","channel":"app","received_at":"2026-03-02T09:00:00Z"}`}, 422, "invalid_field", "/fields 0 required"},
+		{"missing", call{method: "POST", path: "/v1/complaints", body: `{"source":"a","source_id":"1","channel":"mobile_app","received_at":"2026-03-02T09:00:00Z"}`}, 422, "invalid_field", "/fields 0 required"},
 		{"too large", call{method: "POST", path: "/v1/complaints", body: `{"source":"` + strings.Repeat("x", maxBody) + `"}`}, 413, "body_too_large", ""},
 		{"text", call{method: "POST", path: "/v1/complaints", body: "x", header: map[string]string{"Content-Type": "text/plain"}}, 415, "unsupported_media_type", ""},
 		{"compressed", call{method: "POST", path: "/v1/complaints", body: "x", header: map[string]string{"Content-Encoding": "gzip"}}, 415, "unsupported_media_type", ""},

@@ -181,7 +181,7 @@ func (s *stage) do(t testing.TB, c call) answer {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}
 }
 
-const draftJSON = `{"source":"app","source_id":"A-1","channel":"app","received_at":"2026-03-02T09:00:00+08:00","fields":{"phone":"13800138000","narrative":"n"}}`
+const draftJSON = `{"source":"app","source_id":"A-1","channel":"mobile_app","received_at":"2026-03-02T09:00:00+08:00","fields":{"phone":"13800138000","narrative":"n"}}`
 
 // file stores one complaint and returns its id.
 func (s *stage) file(t testing.TB) string {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/sealtrail/sealtrail/internal/exitcode"
+)
+
+// problem is the server's RFC 9457 answer, as far as it is shown.
+type problem struct {
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Code      string `json:"code"`
+	Detail    string `json:"detail"`
+	RequestID string `json:"request_id"`
+	Decision  *struct {
+		ID      string `json:"id"`
+		Rule    string `json:"rule"`
+		Article string `json:"article"`
+		Bundle  string `json:"bundle"`
+	} `json:"decision"`
+	Errors []struct {
+		Pointer  string   `json:"pointer"`
+		Position int      `json:"position"`
+		Code     string   `json:"code"`
+		Detail   string   `json:"detail"`
+		Allowed  []string `json:"allowed"`
+	} `json:"errors"`
+	Next []struct {
+		Code  string `json:"code"`
+		Title string `json:"title"`
+	} `json:"next"`
+	State   string   `json:"state"`
+	Allowed []string `json:"allowed"`
+	Audit   *struct {
+		Entry string `json:"entry"`
+	} `json:"audit"`
+
+	raw []byte
+}
+
+func (p *problem) Error() string { return p.Code }
+
+// parseProblem reads a problem; whatever else answers with an error status,
+// a proxy for instance, becomes one.
+func parseProblem(resp *http.Response, body []byte) *problem {
+	p := &problem{raw: body}
+	if err := json.Unmarshal(body, p); err != nil || p.Code == "" {
+		p = &problem{Code: fmt.Sprintf("http_%d", resp.StatusCode), Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode), RequestID: resp.Header.Get("Request-Id")}
+		p.raw, _ = json.Marshal(p)
+	}
+	return p
+}
+
+// exit maps a problem to its exit code (docs/exit-codes.md): by code first, then
+// by status, so that codes of a later server still end sensibly.
+func (p *problem) exit() exitcode.Code {
+	switch p.Code {
+	case "integrity_violation":
+		return exitcode.Integrity
+	case "self_approval":
+		return exitcode.NeedsApproval
+	case "policy_denied":
+		if len(p.Next) > 0 && strings.HasPrefix(p.Next[0].Code, "request_") {
+			return exitcode.NeedsApproval // a grant would open it
+		}
+		return exitcode.Denied
+	}
+	switch p.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return exitcode.Denied
+	case http.StatusNotFound:
+		return exitcode.NotFound
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return exitcode.Conflict
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return exitcode.Unavailable
+	case http.StatusInternalServerError:
+		return exitcode.Failure
+	}
+	if p.Status >= 400 && p.Status < 500 {
+		return exitcode.Usage
+	}
+	return exitcode.Failure
+}
+
+// showProblem writes a problem for a person, or with -o json as it came.
+func (s *session) showProblem(p *problem) {
+	if s.cli.Output == "json" || s.cli.Output == "jsonl" {
+		fmt.Fprintln(s.err, strings.TrimSpace(string(p.raw)))
+		return
+	}
+	fmt.Fprintf(s.err, "sealtrail: %s: %s\n", p.Code, p.Title)
+	if p.Detail != "" {
+		fmt.Fprintln(s.err, "  "+p.Detail)
+	}
+	if d := p.Decision; d != nil {
+		fmt.Fprintf(s.err, s.word("  规则  %s(条款 %s)  决定 %s\n", "  rule %s (article %s)  decision %s\n"), d.Rule, d.Article, d.ID)
+	}
+	for _, e := range p.Errors {
+		fmt.Fprint(s.err, "  ", s.place(e.Pointer, e.Position), "  ", e.Code)
+		if e.Detail != "" {
+			fmt.Fprint(s.err, ": ", e.Detail)
+		}
+		if len(e.Allowed) > 0 {
+			fmt.Fprint(s.err, " (", strings.Join(e.Allowed, ", "), ")")
+		}
+		fmt.Fprintln(s.err)
+	}
+	if p.State != "" {
+		fmt.Fprintf(s.err, s.word("  当前状态 %s,可以 %s\n", "  state is %s; possible now: %s\n"), p.State, strings.Join(p.Allowed, ", "))
+	}
+	entry := ""
+	if p.Audit != nil {
+		entry = s.word("  审计条目 ", "  audit entry ") + p.Audit.Entry
+	}
+	fmt.Fprintln(s.err, "  "+s.word("请求 ", "request ")+p.RequestID+entry)
+	if hint := s.hint(p); hint != "" {
+		fmt.Fprintln(s.err, "hint:", hint)
+	}
+}
+
+func (s *session) place(pointer string, position int) string {
+	if position == 0 {
+		return pointer
+	}
+	return fmt.Sprintf(s.word("%s 第 %d 个", "%s number %d"), pointer+"/", position)
+}
+
+// hint is the next step: the server's, or what this command line lacks.
+func (s *session) hint(p *problem) string {
+	if len(p.Next) > 0 {
+		if p.Next[0].Title != "" {
+			return p.Next[0].Title
+		}
+		return p.Next[0].Code
+	}
+	switch p.Code {
+	case "purpose_required":
+		return s.word("用 --purpose 说明目的,例如 --purpose handle", "say why with --purpose, for instance --purpose handle")
+	case "unauthenticated":
+		return s.word("令牌无效或已过期,请更新令牌文件", "the token is not valid or has expired: renew the token file")
+	case "stale_etag":
+		return s.word("请重新读取后再试", "read the complaint again, then repeat")
+	case "self_approval":
+		return s.word("请由另一人办理", "ask a colleague")
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		return s.word("稍后重试", "try again later")
+	}
+	return ""
+}
