@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,5 +122,18 @@ func BenchmarkCanonical(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = a.Canonical()
+	}
+}
+
+// TestCanonicalExample is the example of docs/formats/attrs.md.
+func TestCanonicalExample(t *testing.T) {
+	t.Parallel()
+	a := Attrs{SchemaVersion: 1, Source: "app", SourceID: "A-1", Holds: []string{"h2", "h1"}}
+	got := hex.EncodeToString(a.Canonical())
+	empty := func(n int) string { return strings.Repeat("00000000", n) }
+	want := "00000012" + "7365616c747261696c2f61747472732f7631" + "000000080000000000000001" + empty(1) + "00000003617070" + "00000003412d31" +
+		empty(18) + "000000080000000000000000" + "000000080000000000000000" + empty(3) + "0000000c" + "000000026831" + "000000026832" + empty(6)
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

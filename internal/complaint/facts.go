@@ -36,14 +36,14 @@ func (e *FactError) Error() string {
 //	int    int, int64, uint64, json.Number or a decimal string (64-bit)
 //	score  int from 1 to 5
 //	time   RFC 3339 with Z, as string, or a time.Time in UTC
-//	code   letter first, then [A-Za-z0-9_.:-], at most 64, no run of 9 digits
+//	code   letter first, then [A-Za-z0-9_.:-], at most 64, no run of 11 digits
 //	codes  a list of code
-//	unit   [A-Za-z0-9_.-], at most 32, no run of 9 digits
+//	unit   [A-Za-z0-9_.-], at most 32, no run of 11 digits
 //	ref    identifier [A-Za-z0-9_.:-], at most 64
 //	refs   a list of ref
 //	alias  a ref: a person as the log's alias
 //	hex    lower-case hex, 1 to 128 digits
-//	text   printable ASCII, at most 128, no run of 9 digits
+//	text   printable ASCII, at most 128, no run of 11 digits
 //	field  the name of a field of the catalogue
 //
 // Any other type is the name of a set of the registry ("channel"). The digit
@@ -150,7 +150,7 @@ func (v *Vocabulary) FitsWord(typ, s string) bool { return v.wordFits(typ, s) }
 // code may hold: the shortest personal number that matters (a telephone
 // number) has 11.
 func (v *Vocabulary) wordFits(typ, s string) bool {
-	const maxDigits = 8
+	const maxDigits = 10
 	switch typ {
 	case "code":
 		return matches(s, 64, "_.:-") && isLetter(s[0]) && digitRun(s) <= maxDigits
