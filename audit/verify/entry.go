@@ -19,7 +19,7 @@ func (w *walker) entry(index uint64, raw []byte, hash [32]byte, damaged bool) er
 		if !damaged {
 			w.badEntry(index, "not_canonical", say("entry %d: %v", "第 %d 条:%v", index, err))
 		}
-		w.damaged[hash] = true
+		w.damage(hash)
 		return nil
 	}
 	if index == 0 {

@@ -153,6 +153,9 @@ func (w *walker) openOne(raw []byte, step int, label string) error {
 		f.Code, f.Got = "log_shorter", hex.EncodeToString(w.head.Root[:])
 		f.Text = say("saw %d entries, the log now shows %d: entries were removed", "曾见 %d 条记录,现日志仅有 %d 条:记录被移除", s.Size, w.head.Size)
 	default:
+		if step == StepWitnesses {
+			w.cosignatures(s, label) // holds if the roots agree, which walk finds out
+		}
 		w.saved = append(w.saved, saved{Checkpoint: s.Checkpoint, step: step, label: label})
 		return nil
 	}

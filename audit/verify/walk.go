@@ -188,7 +188,7 @@ func (w *walker) takeBundle(first uint64, width int, bundle, tile []byte, path s
 		}
 		if !have {
 			own = stored
-			w.damaged[stored] = true
+			w.damage(stored)
 		}
 		if err := w.take(index, own, stored); err != nil {
 			return taken, err
@@ -208,7 +208,8 @@ func (w *walker) take(index uint64, own, stored [32]byte) error {
 		if w.byTile == nil {
 			w.fork()
 		}
-		w.damaged[own], w.damaged[stored] = true, true
+		w.damage(own)
+		w.damage(stored)
 		if len(w.diffs) < maxFindings {
 			w.diffs = append(w.diffs, diff{index, own, stored})
 		} else {
@@ -227,6 +228,15 @@ func (w *walker) take(index uint64, own, stored [32]byte) error {
 		return w.reached()
 	}
 	return nil
+}
+
+// maxDamaged bounds the hashes that are remembered as damaged; a log with more is past saying which trail broke why.
+const maxDamaged = 1 << 16
+
+func (w *walker) damage(hash [32]byte) {
+	if len(w.damaged) < maxDamaged {
+		w.damaged[hash] = true
+	}
 }
 
 // fork starts the second tree as a copy of the first.

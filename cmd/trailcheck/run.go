@@ -189,6 +189,9 @@ func (a *against) options() (verify.Options, error) {
 	if len(a.keys) == 0 {
 		return o, fmt.Errorf("%w: --key is required: the log's verifier key, from elsewhere than the folder", errUsage)
 	}
+	if len(a.witnessed) > 0 && len(a.witnesses) == 0 {
+		return o, fmt.Errorf("%w: --witness-checkpoint needs the --witness key that it bears; without one, give it as --pinned", errUsage)
+	}
 	var keys []string
 	for _, k := range a.keys {
 		text, err := keyText(k)

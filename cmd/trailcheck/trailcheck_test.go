@@ -193,6 +193,8 @@ func TestExitCodes(t *testing.T) {
 		{"key that is none", []string{"verify", "--key", "a+b+c", dir}, exitcode.Usage, "verifier key"},
 		{"key file missing", []string{"verify", "--key", "nowhere", dir}, exitcode.Usage, "reading key"},
 		{"checkpoint file missing", []string{"verify", "--key", key, "--pinned", "nowhere", dir}, exitcode.Usage, "reading checkpoint"},
+		{"witness checkpoint without key", []string{"verify", "--key", key, "--witness-checkpoint", filepath.Join(dir, "checkpoint"), dir}, exitcode.Usage, "needs the --witness key"},
+		{"quorum", []string{"verify", "--key", key, "--quorum", "1", dir}, exitcode.Usage, "quorum"},
 		{"language", []string{"verify", "--lang", "fr", "--key", key, dir}, exitcode.Usage, "--lang"},
 		{"output", []string{"verify", "-o", "xml", "--key", key, dir}, exitcode.Usage, "-o is"},
 		{"folder missing", []string{"verify", "--key", key, filepath.Join(dir, "nowhere")}, exitcode.NotFound, "nowhere"},
