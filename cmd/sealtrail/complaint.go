@@ -326,10 +326,10 @@ func (c *trailCmd) Run(s *session) error {
 		if err := a.into(&t); err != nil {
 			return err
 		}
-		fmt.Fprintln(w, s.word("条目\t时间\t事件\t人员\t角色\t目的\t字段\t结果\t规则\t条款", "ENTRY\tAT\tKIND\tACTOR\tROLES\tPURPOSE\tFIELDS\tRESULT\tRULE\tARTICLE"))
+		fmt.Fprintln(w, s.word("条目\t时间\t事件\t人员\t角色\t目的\t结果\t规则\t条款\t字段", "ENTRY\tAT\tKIND\tACTOR\tROLES\tPURPOSE\tRESULT\tRULE\tARTICLE\tFIELDS"))
 		for _, i := range t.Items {
 			fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Entry, i.At, i.Kind, i.Stage, i.Actor, strings.Join(i.Roles, ","),
-				i.Purpose, strings.Join(i.Fields, ","), i.Result, i.Rule, i.Article)
+				i.Purpose, i.Result, i.Rule, i.Article, strings.Join(i.Fields, ","))
 		}
 		return nil
 	})

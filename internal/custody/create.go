@@ -227,8 +227,12 @@ func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
 	})
 	err := group.Wait()
 	defer func() {
-		for _, m := range minted {
+		for i, m := range minted {
 			m.Lease.Release()
+			// Nobody reads a batch back at once: its keys would push out those in use.
+			if len(minted) > 1 {
+				d.cfg.Keys.Void(mints[i].ID)
+			}
 		}
 	}()
 	if err != nil {

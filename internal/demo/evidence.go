@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,8 +13,6 @@ import (
 	"time"
 
 	"github.com/sealtrail/sealtrail/internal/intake"
-
-	"encoding/json"
 )
 
 // dataFile is the file to import: the one that was asked for, or generated
@@ -72,6 +71,9 @@ func (s *story) trailcheck(ctx context.Context, code int, args ...string) (strin
 // figures asks the service for a report and has trailcheck make the same bytes
 // from the published files.
 func (s *story) figures(ctx context.Context) error {
+	if err := s.settled(ctx); err != nil {
+		return err
+	}
 	period := time.Now().In(time.FixedZone("CST", 8*3600)).Format("2006-01")
 	if _, err := s.show(ctx, 0, "analyst-gao", "report", "--period", period, "--purpose", "quality"); err != nil {
 		return err
@@ -108,7 +110,7 @@ func (s *story) figures(ctx context.Context) error {
 
 // brief keeps an answer readable: long JSON lines are cut.
 func brief(text string) string {
-	const width = 160
+	const width = 200
 	var lines []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
@@ -117,7 +119,7 @@ func brief(text string) string {
 		}
 		lines = append(lines, line)
 	}
-	const most = 30
+	const most = 40
 	if len(lines) > most {
 		lines = append(lines[:most], "…")
 	}

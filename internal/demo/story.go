@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ const (
 	customerID    = "110105198806154324"
 	customerPhone = "13911112032"
 	customerCard  = "6222020200112230004"
-	customerStory = "三月账单里多收了一笔四百元的信用卡年费,客服两次答复不一致,请退还并说明收费依据。"
+	customerStory = "三月账单里多收了一笔四百元的信用卡年费,客服两次答复不一致,请退还并回电13911112032说明收费依据。"
 )
 
 // tell tells all steps. A step that did not do what it says is named in the
@@ -201,6 +202,20 @@ func (s *story) published(ctx context.Context, entry uint64) (size uint64, err e
 	}
 }
 
+// settled waits until everything that happened so far is published.
+func (s *story) settled(ctx context.Context) error {
+	answer, err := s.Call(ctx, "auditor-he", http.MethodGet, "/v1/complaints/"+s.complaint+"?view=meta", nil, "Sealtrail-Purpose", "audit")
+	if err != nil {
+		return err
+	}
+	entry, err := strconv.ParseUint(answer.Header.Get("Audit-Entry"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("waiting for the log: the answer names no entry (status %d)", answer.Status)
+	}
+	_, err = s.published(ctx, entry)
+	return err
+}
+
 func (s *story) showRow(ctx context.Context) error {
 	conn, err := s.Admin(ctx)
 	if err != nil {
@@ -330,7 +345,7 @@ func (s *story) trail(ctx context.Context) error {
 	if err := clean("the trail", out); err != nil {
 		return err
 	}
-	return check(strings.Contains(out, "access.reveal") && strings.Contains(out, "handler-chen") && strings.Contains(out, "access.denied"),
+	return check(strings.Contains(out, "access.reveal") && strings.Contains(out, "6.1.14") && strings.Contains(out, "handler-chen") && strings.Contains(out, "access.denied"),
 		"the trail does not name the reveal and the refusal")
 }
 
