@@ -198,3 +198,8 @@ func ExampleNormalise() {
 	// +8613800138000 <nil>
 	// card breaks rule check_digit
 }
+
+func ExampleInput() {
+	fmt.Printf("%q\n", blindindex.Input("acme", blindindex.Item{Field: "phone", Epoch: 1, Normalised: []byte("+8613800138000")}))
+	// Output: "stx1\x00\x00\x00\x04acme\x00\x00\x00\x05phone\x00\x00\x00\x01+8613800138000"
+}
