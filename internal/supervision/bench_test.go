@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/audittest"
 )
 
 // BenchmarkFold measures entries folded per second, scanned views in, as trailcheck report does after verification.
@@ -58,4 +59,29 @@ func BenchmarkPage(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkFromFolder measures the whole of it: verify a published log in memory, with one checkpoint, and fold it.
+func BenchmarkFromFolder(b *testing.B) {
+	leaves := synthetic(b, 3000, 3)
+	log := audittest.New(audittest.Config{Origin: "demo-bank/2026", Start: leaves[0].Body.At})
+	for _, p := range testPublications() {
+		log.PutBlob(p.data)
+	}
+	for _, l := range leaves {
+		raw, err := l.Body.Canonical()
+		if err != nil {
+			b.Fatal(err)
+		}
+		log.AppendRaw(raw, l.Body.Subject)
+	}
+	log.Publish()
+	folder, p, n := log.Folder(), period(b, "2026-Q1"), 0
+	for b.Loop() {
+		if _, err := FromFolder(b.Context(), folder, log.VerifierKey(), p); err != nil {
+			b.Fatal(err)
+		}
+		n += len(leaves)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
 }

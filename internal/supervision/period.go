@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/sealtrail/sealtrail/internal/clock"
 )
 
 // Period is a half-open stretch of time [From, To) in the institution's zone. Build one with ParsePeriod: a period is
@@ -17,7 +19,7 @@ type Period struct {
 
 // zone is the civil time all due instants of the norm and the law are counted in (UTC+8 without summer time since 1991).
 // A fixed zone keeps the report free of the machine's time-zone files.
-func zone() *time.Location { return time.FixedZone("Asia/Shanghai", 8*60*60) }
+func zone() *time.Location { return clock.Zone }
 
 // ParsePeriod reads "2026-01" (a month), "2026-Q1" (a quarter) or "2026" (a year), in Asia/Shanghai. The years 2000 to
 // 2999 are accepted; everything else is an error that names the accepted forms.
