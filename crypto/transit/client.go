@@ -53,7 +53,8 @@ func NewClient(c ClientConfig) (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a vault client: %w", err)
 	}
-	client.ClearToken() // whatever VAULT_TOKEN says
+	client.ClearToken() // whatever VAULT_TOKEN and VAULT_NAMESPACE say
+	client.ClearNamespace()
 	client.SetMaxRetries(0)
 	if c.Namespace != "" {
 		client.SetNamespace(c.Namespace)

@@ -231,3 +231,24 @@ func TestConfigsAreChecked(t *testing.T) {
 		t.Error("NewClient with a missing CA")
 	}
 }
+
+// TestEnvironmentHasNoSay: a VAULT_* variable of the operator's shell must not
+// lead keys elsewhere.
+func TestEnvironmentHasNoSay(t *testing.T) {
+	for name, value := range map[string]string{"VAULT_TOKEN": "stray", "VAULT_NAMESPACE": "stray", "VAULT_ADDR": "http://127.0.0.1:1",
+		"HTTP_PROXY": "http://127.0.0.1:1", "VAULT_HTTP_PROXY": "http://127.0.0.1:1", "VAULT_MAX_RETRIES": "5"} {
+		t.Setenv(name, value)
+	}
+	var calls atomic.Int32
+	client := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if r.Header.Get("X-Vault-Token") != "" || r.Header.Get("X-Vault-Namespace") != "" {
+			t.Errorf("stray headers %v", r.Header)
+		}
+		answers(500, ``)(w, r)
+	})
+	err := newTransit(t, transit.Config{Client: client, Institution: "bank"}).Probe(t.Context())
+	if keyring.CauseOf(err) != keyring.CauseUnreachable || calls.Load() != 1 {
+		t.Errorf("after %d calls: %v", calls.Load(), err)
+	}
+}
