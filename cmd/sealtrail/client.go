@@ -72,6 +72,9 @@ func (c *client) setUp() {
 		return
 	}
 	c.token = strings.TrimSpace(string(raw))
+	if info, err := os.Stat(cli.TokenFile); err == nil && info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintln(c.session.err, "hint:", c.session.word("他人可读取令牌文件,请执行 chmod 600", "others can read the token file: chmod 600"))
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	if cli.CA != "" {

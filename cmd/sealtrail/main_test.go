@@ -255,7 +255,7 @@ func TestProblemsHaveExitCodes(t *testing.T) {
 		{custody.ErrKeysUnavailable, exitcode.Unavailable},
 		{custody.ErrStoreUnavailable, exitcode.Unavailable},
 		{doortest.Refusal(), exitcode.Denied},
-		{&custody.RefusedError{Decision: custody.DecisionView{Reason: "no_grant", Next: "request_access"}}, exitcode.NeedsApproval},
+		{&custody.RefusedError{Decision: custody.DecisionView{Reason: "no_grant", Next: "request_grant"}}, exitcode.NeedsApproval},
 		{&custody.RefusedError{Decision: custody.DecisionView{Reason: "budget_spent"}}, exitcode.Denied},
 		{&custody.ConflictError{Code: "self_approval"}, exitcode.NeedsApproval},
 		{&custody.ConflictError{Code: "state_conflict"}, exitcode.Conflict},
@@ -269,6 +269,40 @@ func TestProblemsHaveExitCodes(t *testing.T) {
 		if code != tc.want || !strings.Contains(errOut, "req_") {
 			t.Errorf("%v: %s, want %s: %s", tc.err, code, tc.want, errOut)
 		}
+	}
+}
+
+// json, csv and html are the server's bytes; the table is made from the checked
+// canonical form.
+func TestReportIsVerbatim(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	want, err := s.door.Figures.Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := s.call(t, "report", "--period", "2026-01", "--format", "json"); code != exitcode.OK || out != string(want) {
+		t.Errorf("json: %s %q %s", code, out, errOut)
+	}
+	if code, out, errOut := s.call(t, "-o", "table", "report", "--period", "2026-01"); code != exitcode.OK || out == "" || strings.HasPrefix(out, "{") {
+		t.Errorf("table: %s %q %s", code, out, errOut)
+	}
+	if code, out, _ := s.call(t, "report", "--period", "2026-01", "--format", "html"); code != exitcode.OK || !strings.Contains(out, "<html") {
+		t.Errorf("html: %s %q", code, out)
+	}
+	if code, _, _ := s.call(t, "report", "--period", "January"); code != exitcode.Usage {
+		t.Errorf("unknown period: %s", code)
+	}
+}
+
+func TestOpenTokenFileIsPointedOut(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	if err := os.Chmod(filepath.Join(s.dir, "handler.token"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := s.call(t, "whoami"); code != exitcode.OK || !strings.Contains(errOut, "chmod 600") {
+		t.Errorf("%s %s", code, errOut)
 	}
 }
 

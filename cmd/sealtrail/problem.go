@@ -64,8 +64,8 @@ func (p *problem) exit() exitcode.Code {
 	case "self_approval":
 		return exitcode.NeedsApproval
 	case "policy_denied":
-		if len(p.Next) > 0 && strings.HasPrefix(p.Next[0].Code, "request_") {
-			return exitcode.NeedsApproval // a grant would open it
+		if len(p.Next) > 0 && (p.Next[0].Code == "request_grant" || p.Next[0].Code == "ask_second_person") {
+			return exitcode.NeedsApproval // the policy's next step (policy/confidentiality/next.yaml)
 		}
 		return exitcode.Denied
 	}

@@ -16,7 +16,11 @@ import (
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/doortest"
 	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/supervision"
 )
+
+// The real door is one.
+var _ Door = (*custody.Door)(nil)
 
 const unknownID = "00000000-0000-4000-8000-000000000000"
 
@@ -441,6 +445,47 @@ func TestTokenBecomesCaller(t *testing.T) {
 	}
 	if got.Request == "mine" {
 		t.Error("the caller chose her own request id")
+	}
+}
+
+// A driver's error may repeat a value in quotes; the log must not.
+func TestCauseIsLoggedWithoutQuotedText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`reading: ERROR: invalid input syntax for type uuid: "CANARY" (SQLSTATE 22P02)`: `reading: ERROR: invalid input syntax for type uuid: "…" (SQLSTATE 22P02)`,
+		"Key (phone)=(CANARY) exists": "Key (phone)=(…) exists",
+		"open 'CANARY":                "open '…",
+		"plain":                       "plain",
+	} {
+		if got := unquoted(errors.New(in)); got != want {
+			t.Errorf("unquoted(%q) = %q, want %q", in, got, want)
+		}
+	}
+	s := newStage(t)
+	s.door.Fail(errors.New(`type uuid: "CANARY"`))
+	s.do(t, call{method: "GET", path: "/v1/complaints/" + unknownID})
+	if log := s.log.String(); strings.Contains(log, "CANARY") || !strings.Contains(log, "type uuid") {
+		t.Errorf("log = %s", log)
+	}
+}
+
+// The canonical report leaves as it is: trailcheck computes the same bytes.
+func TestReportIsVerbatim(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.door.Figures = &supervision.Report{Format: "sealtrail-report/1"}
+	want, err := s.door.Figures.Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, media := range map[string]string{"": "application/json", "&format=json": "application/json", "&format=csv": "text/csv; charset=utf-8", "&format=html": "text/html; charset=utf-8"} {
+		a := s.do(t, call{method: "GET", path: "/v1/reports?period=2026-01" + format})
+		if a.status != 200 || a.header.Get("Content-Type") != media || a.header.Get("Audit-Entry") == "" || len(a.body) == 0 {
+			t.Errorf("%s: %d %v", format, a.status, a.header)
+		}
+		if media == "application/json" && string(a.body) != string(want) {
+			t.Errorf("%s: %s, want %s", format, a.body, want)
+		}
 	}
 }
 

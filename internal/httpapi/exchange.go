@@ -143,9 +143,36 @@ func (x *exchange) finish(started time.Time) {
 	attrs := []slog.Attr{slog.String(telemetry.AttrRequest, x.id), slog.String(telemetry.AttrRoute, x.pattern()),
 		slog.Int(telemetry.AttrStatus, x.status), slog.Duration(telemetry.AttrDuration, took), slog.String(telemetry.AttrCode, x.code)}
 	if x.cause != nil {
-		attrs = append(attrs, slog.Any(telemetry.AttrError, x.cause))
+		attrs = append(attrs, slog.String(telemetry.AttrError, unquoted(x.cause)))
 	}
 	x.s.log.LogAttrs(x.r.Context(), level, "answered", attrs...)
+}
+
+// unquoted is an error's text without what stands in quotes or in =(...): that is
+// where drivers repeat values (invalid input syntax for type uuid: "...").
+func unquoted(err error) string {
+	var b strings.Builder
+	rest := err.Error()
+	for {
+		i := strings.IndexAny(rest, "\"'`")
+		if j := strings.Index(rest, "=("); j >= 0 && (i < 0 || j < i) {
+			i = j + 1
+		}
+		if i < 0 {
+			return b.String() + rest
+		}
+		end := rest[i : i+1]
+		if end == "(" {
+			end = ")"
+		}
+		b.WriteString(rest[:i+1] + "…")
+		_, after, found := strings.Cut(rest[i+1:], end)
+		if !found {
+			return b.String()
+		}
+		b.WriteString(end)
+		rest = after
+	}
 }
 
 // unmatched answers what no operation matches: 405 where another method would.

@@ -43,6 +43,7 @@ func logAttributes() []string {
 		"count",       // number
 		"digest",      // SHA-256 of public bytes
 		"entries",     // number
+		"error",       // as err
 		"entry",       // entry id of the log
 		"file",        // a file of our own folders
 		"finding",     // name of a finding
@@ -51,9 +52,11 @@ func logAttributes() []string {
 		"kind",        // event kind
 		"lag",         // duration
 		"lag_ms",      // number
+		"listen",      // an address we listen on
 		"log",         // origin of a log
 		"migration",   // number
 		"name",        // of one of our parts
+		"origin",      // of a log
 		"pid",         // of a process we started
 		"port",        // number
 		"reason",      // reason code
