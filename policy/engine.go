@@ -173,8 +173,8 @@ func (s *Snapshot) narrow(with, without *cell, a attributes, grant uint16) *cell
 			c.fields[i] = without.fields[i]
 		}
 	}
-	if s.plans[a.action].needs == "content" && !content {
-		c.allow, c.reason, c.reasons = false, without.reason, without.reasons
+	if c.allow && s.plans[a.action].needs == "content" && !content {
+		c.allow, c.reason, c.reasons = false, reasonField, []string{reasonField}
 	}
 	return &c
 }
