@@ -9,6 +9,11 @@
 // PostgreSQL fences the tables against change (see [SelfCheck]); a superuser can pull the fences down, so [Check] compares the
 // tables with the published tiles, which witnesses have seen.
 //
+// One database role, sealtrail_app, appends, sequences and publishes, through functions of the owner that do no more than that:
+// whoever takes over the service can add entries and can give pending ones wrong leaves, which [Check] and every reader of the
+// published bundles see; removing or changing an entry takes a superuser. A second role for sequencing would not help as long as
+// both live in one process.
+//
 // The package must never know who may do what (policy), how anything is encrypted (crypto), or anything of internal. It knows
 // package audit and pgx.
 package pglog

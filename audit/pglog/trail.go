@@ -81,6 +81,7 @@ func (l *Log) Entry(ctx context.Context, id uint64) (EntryState, error) {
 // Trail returns the newest entries about subject, at most limit, newest first: those still pending, then the sequenced ones back
 // along the trail, across years. An unknown subject has an empty trail.
 func (l *Log) Trail(ctx context.Context, subject string, limit int) ([]TrailEntry, error) {
+	limit = max(limit, 0)
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
 	defer cancel()
 	// entry has no index on subject, on purpose: it would cost every append. Sequenced entries are found from the trail's head,
@@ -112,5 +113,5 @@ func (l *Log) Trail(ctx context.Context, subject string, limit int) ([]TrailEntr
 	if err != nil {
 		return nil, unavailable("reading a trail", err)
 	}
-	return list[:min(len(list), max(limit, 0))], nil
+	return list[:min(len(list), limit)], nil
 }

@@ -73,20 +73,24 @@ func (t *Tree) Leaves(ctx context.Context, from, to uint64, fn func(LeafRow) err
 	if _, err := tx.Exec(ctx, "select set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name"); err != nil {
 		return unavailable("reading leaves", err)
 	}
-	return leaves(ctx, tx, t.shard, from, to, fn)
+	return t.leaves(ctx, tx, leafRange{from, to}, fn)
 }
 
-func leaves(ctx context.Context, q rowsQuerier, s Shard, from, to uint64, fn func(LeafRow) error) error {
+// leafRange is [from, to).
+type leafRange struct{ from, to uint64 }
+
+func (t *Tree) leaves(ctx context.Context, q rowsQuerier, r leafRange, fn func(LeafRow) error) error {
+	s := t.shard
 	rows, err := q.Query(ctx, `
 		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, e.body
 		from audit.leaf l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id
 		where l.institution = $1 and l.year = $2 and l.idx >= $3 and l.idx < $4 order by l.idx`,
-		s.Institution, s.Year, int64(from), int64(to))
+		s.Institution, s.Year, int64(r.from), int64(r.to))
 	if err != nil {
 		return unavailable("reading leaves", err)
 	}
 	defer rows.Close()
-	next := from
+	next := r.from
 	for rows.Next() {
 		var row LeafRow
 		var hash, prev, body []byte
@@ -111,7 +115,7 @@ func leaves(ctx context.Context, q rowsQuerier, s Shard, from, to uint64, fn fun
 	if err := rows.Err(); err != nil {
 		return unavailable("reading leaves", err)
 	}
-	if next < to {
+	if next < r.to {
 		return missingLeaf(next)
 	}
 	return nil
