@@ -2,10 +2,12 @@ package keyring
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/sealtrail/sealtrail/crypto/field"
 )
@@ -83,5 +85,60 @@ func TestKeysLeaveNoBytesInTheArena(t *testing.T) {
 		if !bytes.Equal(s, make([]byte, field.KeySize)) {
 			t.Errorf("slot %d still has bytes of a key", i)
 		}
+	}
+}
+
+// TestTravellingCopiesAreOverwritten: what went to the key service and what
+// came back from it.
+func TestTravellingCopiesAreOverwritten(t *testing.T) {
+	t.Parallel()
+	var seen [][]byte
+	k, err := New(Config{Wrapper: loopback{seen: &seen}, MaxKeys: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := RecordID{Institution: "i", Record: "r"}
+	_, wrapped, err := k.Mint(t.Context(), id, "ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.VoidAll("test")
+	if _, err := k.Lend(t.Context(), wrapped, id, "ref"); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 2 {
+		t.Fatalf("%d keys travelled, want 2", len(seen))
+	}
+	for i, s := range seen {
+		if !bytes.Equal(s, make([]byte, field.KeySize)) {
+			t.Errorf("copy %d was left behind", i)
+		}
+	}
+}
+
+// TestRunOverwritesExpiredKeys, though nobody asks for them any more.
+func TestRunOverwritesExpiredKeys(t *testing.T) {
+	t.Parallel()
+	clock := time.Unix(0, 0)
+	k, err := New(Config{Wrapper: loopback{}, MaxKeys: 4, Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := k.Mint(t.Context(), RecordID{Institution: "i", Record: "r"}, "ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := l.entry.slot
+	l.Release()
+	clock = clock.Add(15 * time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	stop() // Run does one round, then ends; its VoidAll reports nothing left
+	voided := 0
+	k.cfg.OnVoid = func(_ string, n int) { voided = n }
+	if err := k.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(slot, make([]byte, field.KeySize)) || voided != 0 {
+		t.Errorf("Run left an expired key; %d keys were live at its end", voided)
 	}
 }
