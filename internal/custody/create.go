@@ -71,7 +71,9 @@ type filing struct {
 	values sealing
 	items  []IndexItem
 	row    *store.NewComplaint
-	repeat bool
+	// Joins over the complainant, made here so that the log needs no pseudonym
+	// of her: an earlier complaint of hers, and one about the same matter.
+	earlier, repeat bool
 }
 
 // store validates, seals and stores drafts. The answer has one item per draft.
@@ -285,6 +287,9 @@ func (d *Door) newRow(a *asked, f *filing) *store.NewComplaint {
 		ThirdParty: draft.ThirdParty, RegulatorRef: draft.RegulatorRef, Referral: draft.Referral, GroupFlag: draft.GroupFlag,
 		Milestones: map[string]time.Time{"complaint.recorded": a.at}, Performers: map[string]string{}, ExtensionDays: map[string]int{},
 	}
+	if amount := draft.Fields["amount_claimed"]; amount != "" {
+		row.AmountBand = complaint.AmountBand(amount)
+	}
 	// A report of staff crime takes the stricter branch of the policy.
 	if draft.Fields["whistle_report"] != "" {
 		row.Sensitivity = "whistle"
@@ -315,6 +320,7 @@ func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing) err
 			continue
 		}
 		token := string(f.row.DataSubjectToken)
+		f.earlier = slices.ContainsFunc(byToken[token], func(e store.Earlier) bool { return !e.ReceivedAt.After(f.row.ReceivedAt) })
 		f.repeat = slices.ContainsFunc(byToken[token], func(e store.Earlier) bool { return repeats(&f.row.Complaint, e) })
 		byToken[token] = append(byToken[token], store.Earlier{ReceivedAt: f.row.ReceivedAt, BusinessCode: f.row.BusinessCode, ProductCode: f.row.ProductCode})
 	}
@@ -368,7 +374,7 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 func recordedFacts(f *filing) audit.Facts {
 	row := f.row
 	facts := audit.Facts{"received_at": stamp(row.ReceivedAt), "received_evidence": row.ReceivedEvidence, "channel": row.Channel,
-		"source": row.Source, "level": row.Level, "occurred_at": stamp(row.RecordedAt), "repeat_180d": f.repeat, "referral": row.Referral,
+		"source": row.Source, "level": row.Level, "occurred_at": stamp(row.RecordedAt), "repeat_180d": f.repeat, "same_business_180d": f.repeat, "earlier_own_complaint": f.earlier, "referral": row.Referral,
 		"party_type": row.PartyType, "group": row.GroupFlag, "third_party": row.ThirdParty != ""}
 	for name, value := range map[string]string{"type": row.Type, "business": row.BusinessCode, "product": row.ProductCode,
 		"reason_class": row.ReasonCode, "department": row.Department, "branch": row.Branch, "amount_band": row.AmountBand} {

@@ -158,17 +158,28 @@ func (d *Door) extend(a *asked, next *store.Complaint, inputs map[string]string,
 	if !known || len(def.Steps) == 0 || days < 1 {
 		return invalid("/inputs/clock", "unknown_value")
 	}
-	inTime := false
-	for _, due := range clock.DueDates(d.cfg.Profile, d.cfg.Calendar, milestones(a.row)) {
-		if due.Clock == id {
-			inTime = due.Open() && !a.at.After(due.RolledDueAt)
-		}
-	}
+	before, running := d.clockOf(a.row, id, nil)
+	inTime := running && before.Open() && !a.at.After(before.RolledDueAt)
 	facts["before_due"] = inTime
-	if inTime && (told || !def.Steps[0].Notice) {
-		next.ExtensionDays[id] += days
+	if inTime {
+		after, _ := d.clockOf(a.row, id, &clock.Extension{Clock: id, Days: days, ApprovedAt: a.at, Told: told})
+		next.ExtensionDays[id] = after.Extended
 	}
 	return nil
+}
+
+// clockOf finds one clock of a row, as it would be with one more extension.
+func (d *Door) clockOf(row *store.Complaint, id string, more *clock.Extension) (clock.Due, bool) {
+	m := d.milestones(row)
+	if more != nil {
+		m.Extensions = append(m.Extensions, *more)
+	}
+	for _, due := range clock.DueDates(d.cfg.Profile, d.cfg.Calendar, m) {
+		if due.Clock == id {
+			return due, true
+		}
+	}
+	return clock.Due{}, false
 }
 
 // readInputs splits a transition's inputs into clear facts and sealed values

@@ -120,19 +120,29 @@ func meta(row *store.Complaint) map[string]string {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// milestones are what the clocks read of a row. An extension counts in
-// ExtensionDays only if it was in time, so here it is as good as approved at
-// receipt.
-func milestones(row *store.Complaint) clock.Milestones {
+// milestones are what the clocks read of a row. ExtensionDays holds what was
+// validly granted, so each extension here is as good as approved at receipt.
+func (d *Door) milestones(row *store.Complaint) clock.Milestones {
 	m := clock.Milestones{ReceivedAt: row.ReceivedAt, Events: row.Milestones, Referral: row.Referral}
 	for id, days := range row.ExtensionDays {
-		m.Extensions = append(m.Extensions, clock.Extension{Clock: id, Days: days, ApprovedAt: row.ReceivedAt, Told: true})
+		def, ok := d.cfg.Profile.Clock(id)
+		if !ok {
+			continue
+		}
+		// One extension never passes more than one step of the law's ladder.
+		amount := def.Amount
+		for _, step := range def.Steps {
+			if grant := min(days, step.To-amount); grant > 0 {
+				m.Extensions = append(m.Extensions, clock.Extension{Clock: id, Days: grant, ApprovedAt: row.ReceivedAt, Told: true})
+				amount, days = amount+grant, days-grant
+			}
+		}
 	}
 	return m
 }
 
 func (d *Door) dues(row *store.Complaint) []Due {
-	list := clock.DueDates(d.cfg.Profile, d.cfg.Calendar, milestones(row))
+	list := clock.DueDates(d.cfg.Profile, d.cfg.Calendar, d.milestones(row))
 	binding, any := clock.Binding(list)
 	dues := make([]Due, len(list))
 	for i, c := range list {
@@ -145,7 +155,7 @@ func (d *Door) dues(row *store.Complaint) []Due {
 // setDue stores the binding limit in the row, for the due lists.
 func (d *Door) setDue(row *store.Complaint) {
 	row.DueAt, row.DueClock, row.DueProvisional = store.Never, "", false
-	binding, ok := clock.Binding(clock.DueDates(d.cfg.Profile, d.cfg.Calendar, milestones(row)))
+	binding, ok := clock.Binding(clock.DueDates(d.cfg.Profile, d.cfg.Calendar, d.milestones(row)))
 	if ok {
 		row.DueAt, row.DueClock, row.DueProvisional = binding.DueAt.UTC(), binding.Clock, binding.Provisional
 	}

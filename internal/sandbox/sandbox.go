@@ -114,7 +114,7 @@ func (s *Sandbox) startServers(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() (err error) {
-		s.Vault, err = vaultserver.Start(gctx, vaultserver.Config{Dir: s.path("vault"), Log: s.log})
+		s.Vault, err = vaultserver.Open(gctx, vaultserver.Config{Dir: s.path("vault"), Log: s.log})
 		return err
 	})
 	return group.Wait()

@@ -212,6 +212,7 @@ func (s *Server) serviceEvent(alias, subject, kind string, facts audit.Facts) au
 // new finding an entry. A check that takes long is made less often.
 func (s *Server) watch(ctx context.Context) error {
 	told := map[string]bool{}
+	var verified verification
 	pause := s.cfg.CheckEvery
 	for {
 		select {
@@ -220,18 +221,54 @@ func (s *Server) watch(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 		began := time.Now()
-		s.checkOnce(ctx, told)
+		if n, ok := s.checkOnce(ctx, told); ok {
+			s.verified(ctx, &verified, n)
+		}
 		pause = max(s.cfg.CheckEvery, 20*time.Since(began))
 	}
 }
 
-func (s *Server) checkOnce(ctx context.Context, told map[string]bool) {
+// verification is when a comparison was last made an entry, and of what size.
+type verification struct {
+	at       time.Time
+	size     uint64
+	findings int
+}
+
+// verifiedEvery is how often a comparison without news becomes an entry.
+const verifiedEvery = time.Hour
+
+// verified makes a finished comparison an entry: the first one, one with other
+// findings than before, and else one an hour if the log grew otherwise.
+func (s *Server) verified(ctx context.Context, last *verification, found int) {
+	p := s.publisher.current()
+	if p == nil {
+		return
+	}
+	size := p.Status().Size
+	due := last.at.IsZero() || found != last.findings || time.Since(last.at) >= verifiedEvery && size > last.size+1
+	if !due {
+		return
+	}
+	alias, err := s.trail.Alias(ctx, "service")
+	if err != nil {
+		return
+	}
+	facts := audit.Facts{"size": int(size), "findings": found}
+	if _, err := s.trail.Append(ctx, s.serviceEvent(alias, "verification", "trail.verified", facts)); err == nil {
+		*last = verification{at: time.Now(), size: size, findings: found}
+	}
+}
+
+// checkOnce returns how many findings there are, and whether the comparison
+// could be made.
+func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	found, err := pglog.Check(ctx, s.pool, s.cfg.Institution, os.DirFS(s.cfg.Published))
 	if err != nil {
 		s.log.WarnContext(ctx, "log not checked", "cause", err.Error())
-		return
+		return 0, false
 	}
 	weak, err := pglog.SelfCheck(ctx, s.pool)
 	if err != nil {
@@ -248,6 +285,7 @@ func (s *Server) checkOnce(ctx context.Context, told map[string]bool) {
 			told[f.String()] = true
 		}
 	}
+	return len(found), true
 }
 
 // tell alarms about a finding and makes it an entry.

@@ -154,7 +154,13 @@ func (p *publishing) Report(ctx context.Context, period string) (*supervision.Re
 // shard is this year's log.
 func (s *Server) shard() pglog.Shard {
 	year := time.Now().UTC().Year()
-	return pglog.Shard{Institution: s.cfg.Institution, Year: year, Origin: fmt.Sprintf("%s/%s/%d", s.cfg.LogDomain, s.cfg.Institution, year)}
+	return pglog.Shard{Institution: s.cfg.Institution, Year: year, Origin: Origin(s.cfg.LogDomain, s.cfg.Institution, year)}
+}
+
+// Origin is the name of an institution's log of a year: the first line of its
+// checkpoints and the name of its verifier key.
+func Origin(domain, institution string, year int) string {
+	return fmt.Sprintf("%s/%s/%d", domain, institution, year)
 }
 
 // every calls f now and then again and again, pause after pause, until ctx ends.

@@ -185,7 +185,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ops, err := httpapi.NewOps(httpapi.OpsConfig{Checks: s.checks(), Metrics: s.tel.Metrics, Meter: s.tel.Meter})
+	ops, err := httpapi.NewOps(httpapi.OpsConfig{Checks: s.checks(), Metrics: s.tel.Metrics, Meter: s.tel.Meter, Profile: s.cfg.Profile})
 	if err != nil {
 		return err
 	}
@@ -217,6 +217,9 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listening for ops: %w", err), listener.Close())
 	}
+	if at, ok := opsListener.Addr().(*net.TCPAddr); s.cfg.Profile && ok && !at.IP.IsLoopback() {
+		return nil, errors.Join(errors.New("listening for ops: profiles are served on loopback addresses only"), listener.Close(), opsListener.Close())
+	}
 	return []httpapi.ServeConfig{
 		{Listener: listener, Handler: api, TLS: secured, BeforeDrain: ops.Drain, Drain: s.cfg.DrainWithin},
 		{Listener: opsListener, Handler: ops, Drain: time.Second, Settle: s.cfg.DrainWithin},
@@ -230,7 +233,7 @@ func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error 
 	defer stop()
 	group, gctx := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
-		s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.door.Run, s.publisher.Run, s.charter, s.watch, s.expire, s.health,
+		s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.door.Run, s.publisher.Run, s.charter, s.watch, s.expire, s.health, s.outages,
 	} {
 		group.Go(func() error { return run(gctx) })
 	}
