@@ -117,28 +117,30 @@ func (d *doctorCommand) clock(ctx context.Context) diagnosis {
 
 func (d *doctorCommand) vault(ctx context.Context) diagnosis {
 	found := diagnosis{what: "Vault login", next: "unseal Vault; check --vault-role-file and --vault-secret-file"}
-	_, found.err = d.login(ctx)
+	_, found.err = login(ctx, d.Config)
 	return found
 }
 
-func (d *doctorCommand) login(ctx context.Context) (*transit.Login, error) {
-	client, err := transit.NewClient(transit.ClientConfig{Address: d.VaultAddr, CACert: d.VaultCACert})
+// login logs in to Vault as the service does and returns what its keys are
+// reached by.
+func login(ctx context.Context, cfg server.Config) (transit.Config, error) {
+	client, err := transit.NewClient(transit.ClientConfig{Address: cfg.VaultAddr, CACert: cfg.VaultCACert})
 	if err != nil {
-		return nil, err
+		return transit.Config{}, err
 	}
-	role, err := server.Secret(d.VaultRoleFile)
+	role, err := server.Secret(cfg.VaultRoleFile)
 	if err != nil {
-		return nil, err
+		return transit.Config{}, err
 	}
-	login, err := transit.NewLogin(transit.LoginConfig{Client: client, RoleID: role,
-		SecretID: func() (string, error) { return server.Secret(d.VaultSecret) }})
+	session, err := transit.NewLogin(transit.LoginConfig{Client: client, RoleID: role,
+		SecretID: func() (string, error) { return server.Secret(cfg.VaultSecret) }})
 	if err != nil {
-		return nil, err
+		return transit.Config{}, err
 	}
-	if err := login.Now(ctx); err != nil {
-		return nil, fmt.Errorf("refused or away: %w", err)
+	if err := session.Now(ctx); err != nil {
+		return transit.Config{}, fmt.Errorf("refused or away: %w", err)
 	}
-	return login, nil
+	return transit.Config{Client: client, Institution: cfg.Institution, Login: session}, nil
 }
 
 // keyConfig reads back what must never change about the keys.

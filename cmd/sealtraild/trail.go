@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/transit"
 	"github.com/sealtrail/sealtrail/internal/server"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
 type trailCommand struct {
 	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published."`
+	Key   trailKey   `cmd:"" help:"Print the log's verifier key, for auditors and witnesses to pin."`
 }
 
 type trailCheck struct {
@@ -74,4 +77,34 @@ func (t *trailCheck) print(c console, found []pglog.Finding, weak []pglog.Weakne
 		return err
 	}
 	return nil
+}
+
+// trailKey has the flags of `sealtraild serve` that it needs, by the same names.
+type trailKey struct {
+	Institution   string `env:"SEALTRAIL_INSTITUTION" required:""`
+	LogDomain     string `help:"First part of a log's origin." default:"sealtrail.example" env:"SEALTRAIL_LOG_DOMAIN"`
+	Year          int    `help:"Year of the log; default: this one (UTC)."`
+	VaultAddr     string `env:"VAULT_ADDR" required:""`
+	VaultCACert   string `env:"VAULT_CACERT"`
+	VaultRoleFile string `env:"SEALTRAIL_VAULT_ROLE_ID_FILE" required:""`
+	VaultSecret   string `name:"vault-secret-file" env:"SEALTRAIL_VAULT_SECRET_ID_FILE" required:""`
+}
+
+// Run prints one line: the name of a year's log and the public half of the key
+// in Vault that signs its checkpoints.
+func (k *trailKey) Run(ctx context.Context, c console) error {
+	keys, err := login(ctx, server.Config{Institution: k.Institution, VaultAddr: k.VaultAddr, VaultCACert: k.VaultCACert,
+		VaultRoleFile: k.VaultRoleFile, VaultSecret: k.VaultSecret})
+	if err != nil {
+		return fmt.Errorf("logging in to Vault: %w", err)
+	}
+	if k.Year == 0 {
+		k.Year = time.Now().UTC().Year()
+	}
+	signer, err := transit.NewCheckpointSigner(ctx, keys, server.Origin(k.LogDomain, k.Institution, k.Year))
+	if err != nil {
+		return fmt.Errorf("reading the log's key: %w", err)
+	}
+	_, err = fmt.Fprintln(c.out, signer.VerifierKey())
+	return err
 }
