@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type OpsConfig struct {
 	Checks  []Check
 	Metrics http.Handler         // Prometheus text; nil: 404
 	Meter   metric.MeterProvider // nil: no gauge of readiness
+	// Profile serves /debug/pprof/. A profile shows what the program does and
+	// how much memory it holds, so it is off unless an operator asks for it.
+	Profile bool
 }
 
 // Ops is the handler of the ops port: /livez, /readyz and /metrics. It belongs
@@ -47,6 +51,10 @@ func NewOps(cfg OpsConfig) (*Ops, error) {
 	o.mux.HandleFunc("GET /readyz", o.readyz)
 	if cfg.Metrics != nil {
 		o.mux.Handle("GET /metrics", cfg.Metrics)
+	}
+	if cfg.Profile {
+		o.mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, allocs, goroutine and the others by name
+		o.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	}
 	if cfg.Meter == nil {
 		return o, nil

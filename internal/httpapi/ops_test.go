@@ -91,6 +91,20 @@ func TestMetricsAreOnTheOpsPort(t *testing.T) {
 	}
 }
 
+// What a program does and holds is for nobody who did not ask for it.
+func TestProfilesAreServedOnlyWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{false, true} {
+		ops, err := NewOps(OpsConfig{Profile: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := get(ops, "/debug/pprof/heap"); (status == 200) != asked {
+			t.Errorf("asked for %v: status = %d", asked, status)
+		}
+	}
+}
+
 // Ending the context lets a request in flight finish, and says so first.
 func TestServeDrains(t *testing.T) {
 	t.Parallel()
