@@ -152,13 +152,3 @@ func (e *env) admin(statements ...string) error {
 		return nil
 	})
 }
-
-// mustAdmin is what a superuser does who takes the fences down first.
-func (e *env) mustAdmin(statements ...string) {
-	e.t.Helper()
-	down := []string{"set local audit.migration = 'on'", "alter table audit.entry disable trigger all", "alter table audit.leaf disable trigger all"}
-	up := []string{"alter table audit.entry enable always trigger refuse_change", "alter table audit.leaf enable always trigger refuse_change"}
-	if err := e.admin(append(append(down, statements...), up...)...); err != nil {
-		e.t.Fatal(err)
-	}
-}

@@ -76,8 +76,8 @@ func TestAcknowledgedBeforeSubmittedMeansSmallerIndex(t *testing.T) {
 	other := newLog(t, e.pool) // another replica of the service
 
 	type act struct {
-		id                     uint64
-		submitted, acknowleged time.Time
+		id                      uint64
+		submitted, acknowledged time.Time
 	}
 	var acts gather[act]
 	var wg sync.WaitGroup
@@ -104,11 +104,11 @@ func TestAcknowledgedBeforeSubmittedMeansSmallerIndex(t *testing.T) {
 	for _, a := range acts.list {
 		index[a.id] = e.indexOf(a.id)
 	}
-	byAck := slices.SortedFunc(slices.Values(acts.list), func(a, b act) int { return a.acknowleged.Compare(b.acknowleged) })
+	byAck := slices.SortedFunc(slices.Values(acts.list), func(a, b act) int { return a.acknowledged.Compare(b.acknowledged) })
 	bySubmit := slices.SortedFunc(slices.Values(acts.list), func(a, b act) int { return a.submitted.Compare(b.submitted) })
 	largest, done := uint64(0), 0
 	for _, b := range bySubmit { // every act acknowledged before b was submitted must lie before b
-		for ; done < len(byAck) && byAck[done].acknowleged.Before(b.submitted); done++ {
+		for ; done < len(byAck) && byAck[done].acknowledged.Before(b.submitted); done++ {
 			largest = max(largest, index[byAck[done].id])
 		}
 		if done > 0 && index[b.id] < largest {

@@ -84,6 +84,7 @@ func serve(w http.ResponseWriter, r *http.Request, kind Resource, contents []byt
 		h.Set("Cache-Control", "no-cache")
 	case ResourceBundle, ResourceBlob:
 		h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	default: // hash tiles are anybody's to keep
 	}
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(contents)
