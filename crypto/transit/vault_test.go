@@ -23,15 +23,11 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(vaulttest.Main(m)) }
 
-var making sync.Mutex
-
 // service is a client logged in as the service of its own institution.
 func service(t testing.TB, v *vaulttest.Vault) (transit.Config, *transit.Login) {
 	t.Helper()
 	inst := vaulttest.Name("bank")
-	making.Lock() // an operator makes one institution after the other
 	role, secret := v.Institution(inst)
-	making.Unlock()
 	client, err := transit.NewClient(transit.ClientConfig{Address: v.Addr, CACert: v.CACert})
 	if err != nil {
 		t.Fatal(err)
