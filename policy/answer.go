@@ -21,7 +21,7 @@ const (
 	reasonNoRole          = "no_role"
 )
 
-// inputTerms are the terms of every possible input, made once.
+// inputTerms are the terms of every possible input and the keys of every answer, made once.
 type inputTerms struct {
 	keys                                             map[string]*ast.Term
 	roles, actions, purposes, stages, senses, stepsT []*ast.Term
@@ -40,8 +40,12 @@ func newInputTerms() inputTerms {
 		roles: terms(roles), actions: terms(actions), purposes: terms(purposes), stages: terms(stages), senses: terms(sensitivities),
 		stepsT: terms(append([]string{stepNone}, steps...)), facts: terms(facts), keys: map[string]*ast.Term{},
 	}
-	for _, k := range []string{"role", "roles", "action", "purpose", "stage", "sensitivity", "step", "facts"} {
-		t.keys[k] = ast.InternedTerm(k)
+	words := []string{
+		"role", "roles", "action", "purpose", "stage", "sensitivity", "step", "facts",
+		"allow", "groups", "hidden", "obligations", "reason", "reasons", "do", "article",
+	}
+	for _, k := range append(words, groups...) {
+		t.keys[k] = ast.StringTerm(k)
 	}
 	return t
 }
@@ -73,21 +77,21 @@ func (t inputTerms) input(a attributes, role int) ast.Value {
 // decode reads OPA's answer {allow, groups, hidden, obligations, reason, reasons} and spreads groups over fields.
 func (s *Snapshot) decode(obj ast.Object) (*cell, error) {
 	c := &cell{}
-	allow, ok := member(obj, "allow").(ast.Boolean)
+	allow, ok := s.terms.member(obj, "allow").(ast.Boolean)
 	if !ok {
 		return nil, fmt.Errorf("allow is no boolean")
 	}
 	c.allow = bool(allow)
-	if err := c.readGroups(obj); err != nil {
+	if err := c.readGroups(s.terms, obj); err != nil {
 		return nil, err
 	}
-	reason, ok := member(obj, "reason").(ast.String)
+	reason, ok := s.terms.member(obj, "reason").(ast.String)
 	if !ok {
 		return nil, fmt.Errorf("reason is no string")
 	}
 	c.reason = string(reason)
 	var err error
-	if c.reasons, err = stringSet(member(obj, "reasons")); err != nil {
+	if c.reasons, err = stringSet(s.terms.member(obj, "reasons")); err != nil {
 		return nil, fmt.Errorf("reasons: %w", err)
 	}
 	for _, code := range append([]string{c.reason}, c.reasons...) {
@@ -96,10 +100,10 @@ func (s *Snapshot) decode(obj ast.Object) (*cell, error) {
 		}
 	}
 	slices.SortFunc(c.reasons, s.byRank)
-	if c.obligations, err = obligations(member(obj, "obligations")); err != nil {
+	if c.obligations, err = obligations(s.terms, s.terms.member(obj, "obligations")); err != nil {
 		return nil, err
 	}
-	hidden, err := stringSet(member(obj, "hidden"))
+	hidden, err := stringSet(s.terms.member(obj, "hidden"))
 	if err != nil {
 		return nil, fmt.Errorf("hidden: %w", err)
 	}
@@ -107,8 +111,8 @@ func (s *Snapshot) decode(obj ast.Object) (*cell, error) {
 	return c, nil
 }
 
-func (c *cell) readGroups(obj ast.Object) error {
-	gs, ok := member(obj, "groups").(ast.Object)
+func (c *cell) readGroups(terms inputTerms, obj ast.Object) error {
+	gs, ok := terms.member(obj, "groups").(ast.Object)
 	if !ok {
 		return fmt.Errorf("groups is no object")
 	}
@@ -119,7 +123,7 @@ func (c *cell) readGroups(obj ast.Object) error {
 		return fmt.Errorf("groups names %d of %d groups", gs.Len(), len(groups))
 	}
 	for i, g := range groups {
-		switch v, _ := member(gs, g).(ast.String); v {
+		switch v, _ := terms.member(gs, g).(ast.String); v {
 		case "deny":
 			c.groups[i] = Deny
 		case "mask":
@@ -144,12 +148,13 @@ func (s *Snapshot) spread(g *[16]Effect, hidden []string) []Effect {
 	return out
 }
 
-func member(o ast.Object, key string) ast.Value {
-	t := o.Get(ast.InternedTerm(key))
-	if t == nil {
+// member is one value of an object; nil when it is not there.
+func (t inputTerms) member(o ast.Object, key string) ast.Value {
+	v := o.Get(t.keys[key])
+	if v == nil {
 		return nil
 	}
-	return t.Value
+	return v.Value
 }
 
 func stringSet(v ast.Value) ([]string, error) {
@@ -168,7 +173,7 @@ func stringSet(v ast.Value) ([]string, error) {
 	return out, nil
 }
 
-func obligations(v ast.Value) ([]Obligation, error) {
+func obligations(terms inputTerms, v ast.Value) ([]Obligation, error) {
 	list, ok := v.(*ast.Array)
 	if !ok {
 		return nil, fmt.Errorf("obligations is no array")
@@ -179,8 +184,8 @@ func obligations(v ast.Value) ([]Obligation, error) {
 		if !ok {
 			return nil, fmt.Errorf("obligation is no object")
 		}
-		do, ok1 := member(o, "do").(ast.String)
-		art, ok2 := member(o, "article").(ast.String)
+		do, ok1 := terms.member(o, "do").(ast.String)
+		art, ok2 := terms.member(o, "article").(ast.String)
 		if !ok1 || !ok2 {
 			return nil, fmt.Errorf("obligation lacks do or article")
 		}

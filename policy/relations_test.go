@@ -108,56 +108,67 @@ func plain() Request {
 // records, two purposes and times before, at and after the borders.
 func worlds() []Request {
 	var out []Request
-	add := func(change func(r *Request)) {
-		r := plain()
-		change(&r)
-		out = append(out, r)
-	}
-	everyKind := []string{KindHuman, KindApplication, KindPortal, "ghost"}
-	for _, kind := range everyKind {
+	for _, kind := range []string{KindHuman, KindApplication, KindPortal, "ghost"} {
 		for _, id := range []string{"", "p1"} {
-			for _, token := range []string{"", "t1"} {
-				for _, tokens := range [][][]byte{nil, {[]byte("t1")}, {[]byte("t2")}, {[]byte("t2"), []byte("t1")}, {[]byte("")}} {
-					for _, earlier := range [][]string{nil, {"p1"}, {"p2"}, {""}} {
-						for _, review := range []bool{false, true} {
-							add(func(r *Request) {
-								r.Subject.Kind, r.Subject.ID, r.Subject.StaffToken = kind, id, []byte(token)
-								r.Record.RespondentTokens, r.Record.EarlierHandlers, r.Record.UnderReview = tokens, earlier, review
-							})
-						}
-					}
-				}
-			}
-			for _, action := range []string{"read", "grant_review", "breakglass_review", "people"} {
-				for _, requester := range []string{"", "p1", "p2"} {
-					for _, assignee := range []string{"", "p1", "p2"} {
-						for _, own := range []string{"", "d1"} {
-							for _, his := range []string{"", "d1", "d2"} {
-								add(func(r *Request) {
-									r.Subject.Kind, r.Subject.ID, r.Action, r.Requester = kind, id, action, requester
-									r.Record.Assignee, r.Subject.DataSubjectToken, r.Record.DataSubjectToken = assignee, []byte(own), []byte(his)
-								})
-							}
-						}
-					}
-				}
-			}
+			who := plain()
+			who.Subject.Kind, who.Subject.ID = kind, id
+			out = append(out, implications(who)...)
+			out = append(out, assignments(who)...)
 			for _, unfit := range [][]string{nil, {"training_expired"}, {"undertaking_missing", "sunspots"}, {"account_inactive"}, {"breakglass_unreviewed"}} {
-				add(func(r *Request) { r.Subject.Kind, r.Subject.ID, r.Subject.Unfit = kind, id, unfit })
+				who.Subject.Unfit = unfit
+				out = append(out, who)
 			}
 		}
 		for _, dept := range []string{"", "a", "b"} {
 			for _, owner := range []string{"", "a", "b"} {
-				add(func(r *Request) { r.Subject.Kind, r.Subject.Department, r.Record.Department = kind, dept, owner })
+				r := plain()
+				r.Subject.Kind, r.Subject.Department, r.Record.Department = kind, dept, owner
+				out = append(out, r)
 			}
 		}
 	}
 	for level := range uint8(5) {
 		for _, of := range []string{"", "unclassified", "general", "serious", "major", "majr"} {
-			add(func(r *Request) { r.Subject.Level, r.Record.Level = level, of })
+			r := plain()
+			r.Subject.Level, r.Record.Level = level, of
+			out = append(out, r)
 		}
 	}
 	return append(out, windows()...)
+}
+
+// implications enumerates tokens, respondents and earlier handlers.
+func implications(r Request) []Request {
+	var out []Request
+	for _, token := range []string{"", "t1"} {
+		for _, tokens := range [][][]byte{nil, {[]byte("t1")}, {[]byte("t2")}, {[]byte("t2"), []byte("t1")}, {[]byte("")}} {
+			for _, earlier := range [][]string{nil, {"p1"}, {"p2"}, {""}} {
+				for _, review := range []bool{false, true} {
+					r.Subject.StaffToken, r.Record.RespondentTokens = []byte(token), tokens
+					r.Record.EarlierHandlers, r.Record.UnderReview = earlier, review
+					out = append(out, r)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// assignments enumerates assignees, requesters and data subjects.
+func assignments(r Request) []Request {
+	var out []Request
+	for _, action := range []string{"read", "grant_review", "breakglass_review", "people"} {
+		for _, requester := range []string{"", "p1", "p2"} {
+			for _, assignee := range []string{"", "p1", "p2"} {
+				for _, tokens := range [][2]string{{"", ""}, {"", "d1"}, {"d1", ""}, {"d1", "d1"}, {"d1", "d2"}} {
+					r.Action, r.Requester, r.Record.Assignee = action, requester, assignee
+					r.Subject.DataSubjectToken, r.Record.DataSubjectToken = []byte(tokens[0]), []byte(tokens[1])
+					out = append(out, r)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // windows enumerates grants and break-glass around their borders.
