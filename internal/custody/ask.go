@@ -51,7 +51,9 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 	if !isUUID(id) {
 		id = nowhere
 	}
-	loaded, err := d.cfg.Store.Load(ctx, d.cfg.Institution, id, c.Person, a.at)
+	loadCtx, done := d.stage(ctx, stageLoad)
+	loaded, err := d.cfg.Store.Load(loadCtx, d.cfg.Institution, id, c.Person, a.at)
+	done(err)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -207,14 +209,18 @@ func (d *Door) admit(ctx context.Context, a *asked) error {
 		return policyError(err)
 	}
 	if !a.decision.Allowed() {
+		d.decided(ctx, a.action, a.decision)
 		return d.refuse(ctx, a)
 	}
 	return nil
 }
 
 func (d *Door) decide(ctx context.Context, a *asked) error {
+	decideCtx, done := d.stage(ctx, stageDecide)
 	var err error
-	a.decision, err = d.cfg.Policy.Decide(ctx, a.request(d.cfg.Institution, a.row))
+	a.decision, err = d.cfg.Policy.Decide(decideCtx, a.request(d.cfg.Institution, a.row))
+	done(err)
+	d.decided(ctx, a.action, a.decision)
 	if err != nil {
 		return policyError(err)
 	}
@@ -273,7 +279,9 @@ func (d *Door) recordAll(ctx context.Context, bodies []audit.Body) ([]pglog.Rece
 			return nil, fmt.Errorf("recording %s: %w", bodies[i].Kind, err)
 		}
 	}
+	ctx, done := d.stage(ctx, stageAppend)
 	receipts, err := d.cfg.Log.Append(ctx, bodies...)
+	done(err)
 	if err != nil {
 		return nil, logError(err)
 	}

@@ -195,6 +195,7 @@ func (d *Door) commit(ctx context.Context, next *store.Complaint, was uint64, re
 	if err := complaint.CheckFacts(event.Kind, event.Facts); err != nil {
 		return pglog.Pending{}, err
 	}
+	ctx, done := d.stage(ctx, stageCommit)
 	var pending []pglog.Pending
 	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error {
 		if err := d.cfg.Store.Update(ctx, tx, next, was, retoken, tokens); err != nil {
@@ -204,6 +205,7 @@ func (d *Door) commit(ctx context.Context, next *store.Complaint, was uint64, re
 		pending, err = d.cfg.Log.AppendTx(ctx, tx, event)
 		return err
 	})
+	done(err)
 	if err != nil {
 		return pglog.Pending{}, txError(err)
 	}

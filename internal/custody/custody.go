@@ -16,6 +16,9 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/keyring"
@@ -42,8 +45,10 @@ type Config struct {
 	Profile  clock.Profile
 	// Figures answers supervision reports from the published log.
 	Figures Figures
-	Now     func() time.Time // default time.Now; judges deadlines and duties
-	Logger  *slog.Logger     // default slog.Default
+	Now     func() time.Time     // default time.Now; judges deadlines and duties
+	Logger  *slog.Logger         // default slog.Default
+	Tracer  trace.TracerProvider // default none
+	Meter   metric.MeterProvider // default none
 }
 
 // Door is the custody of one institution's complaints. It is safe for
@@ -52,6 +57,7 @@ type Door struct {
 	cfg      Config
 	outcomes chan audit.Body
 	idem     idempotencyKey
+	*instruments
 }
 
 // New returns a Door; it starts nothing.
@@ -65,7 +71,11 @@ func New(_ context.Context, cfg Config) (*Door, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Door{cfg: cfg, outcomes: make(chan audit.Body, outcomeQueue)}, nil
+	measured, err := newInstruments(cfg.Tracer, cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	return &Door{cfg: cfg, outcomes: make(chan audit.Body, outcomeQueue), instruments: measured}, nil
 }
 
 // now is the service clock, in the resolution that is stored and signed.

@@ -100,7 +100,9 @@ func (d *Door) lend(ctx context.Context, a *asked, receipt pglog.Receipt) (*open
 	if copy(wrapped.Commitment[:], a.key.Commitment) != len(wrapped.Commitment) {
 		return nil, &field.IntegrityError{What: "key.commitment"}
 	}
-	lease, err := d.cfg.Keys.Lend(ctx, wrapped, keyID(a.row), reference(receipt))
+	lendCtx, done := d.stage(ctx, stageLend)
+	lease, err := d.cfg.Keys.Lend(lendCtx, wrapped, keyID(a.row), reference(receipt))
+	done(err)
 	if err != nil {
 		return nil, err
 	}

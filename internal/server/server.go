@@ -162,7 +162,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 		profile = profile.With(clock.Norm(), adopted)
 	}
 	s.door, err = custody.New(ctx, custody.Config{Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
-		Keys: s.keys, Index: index, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log})
+		Keys: s.keys, Index: index, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
 	return err
 }
 
@@ -179,6 +179,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	if err := s.selfCheck(ctx); err != nil {
+		return err
+	}
+	if err := s.observe(); err != nil {
 		return err
 	}
 	api, err := s.api()

@@ -12,6 +12,11 @@ const (
 	MetricTokensRefused    = "sealtrail.tokens.refused"     // {token}, by cause
 	MetricDroppedAttribute = "sealtrail.telemetry.dropped"  // {attribute}, by signal
 	MetricReady            = "sealtrail.ready"              // 1 ready, 0 not, by check
+	MetricDoorDuration     = "sealtrail.door.duration"      // s, histogram, by stage
+	MetricDecisions        = "sealtrail.decisions"          // {decision}, by action, effect and public reason
+	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
+	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
+	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
 )
 
 // Attribute names that our own code sets.

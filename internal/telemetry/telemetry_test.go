@@ -64,9 +64,9 @@ func TestUnlistedLogAttributesAreDroppedAndCounted(t *testing.T) {
 	t.Parallel()
 	tel, log := start(t, nil)
 	for name, line := range map[string]func(*slog.Logger){
-		"unlisted name":            func(l *slog.Logger) { l.Info("x", "phone", canary, "count", 3) },
-		"structure under a name":   func(l *slog.Logger) { l.Info("x", "state", leaky{canary}, "count", 3) },
-		"with":                     func(l *slog.Logger) { l.With("phone", canary).Info("x", "count", 3) },
+		"unlisted name":            func(l *slog.Logger) { l.Info("x", slog.String("phone", canary), slog.Int("count", 3)) },
+		"structure under a name":   func(l *slog.Logger) { l.Info("x", slog.Any("state", leaky{canary}), slog.Int("count", 3)) },
+		"with":                     func(l *slog.Logger) { l.With(slog.String("phone", canary)).Info("x", "count", 3) },
 		"group":                    func(l *slog.Logger) { l.Info("x", slog.Group("g", slog.String("phone", canary), slog.Int("count", 3))) },
 		"name of a group":          func(l *slog.Logger) { l.WithGroup(canary).Info("x", "count", 3) },
 		"valuer under listed name": func(l *slog.Logger) { l.Info("x", "state", valuer{}, "count", 3) },
@@ -178,7 +178,7 @@ func ExampleNew() {
 	if err != nil {
 		panic(err)
 	}
-	defer tel.Shutdown(context.Background())
+	defer func() { _ = tel.Shutdown(context.Background()) }()
 	tel.Logger.Info("read", "phone", "13800138000") // dropped: not a listed name
 	logs, _ := tel.Dropped()
 	fmt.Println(logs)
