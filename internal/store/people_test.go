@@ -1,0 +1,169 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealtrail/sealtrail/internal/store"
+)
+
+func TestSubjectGathersWhatADecisionNeeds(t *testing.T) {
+	t.Parallel()
+	s, _, db := open(t)
+	ctx := t.Context()
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	must(t, store.SetRequirements(ctx, db.Admin, inst, map[string]string{"undertaking_version": "v1", "reveals_per_hour": "9"}))
+	insert(t, s, row(1))
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+		must(t, s.InsertPerson(ctx, tx, store.Person{Institution: inst, ID: "han", Kind: "human", Department: "cards", Status: "active", StaffToken: []byte("tok")}))
+		for n, role := range []string{"handler", "head", "legal", "quality"} {
+			must(t, s.InsertDuty(ctx, tx, store.Duty{Institution: inst, ID: id(n), Person: "han", Role: role, Department: "cards", AppointedBy: "a",
+				Level: uint8(n%3 + 1), From: at.Add(-time.Hour), Until: at.Add(time.Duration(n)*time.Hour + time.Hour)}))
+		}
+		must(t, s.ConfirmDuty(ctx, tx, inst, id(0), "b"))
+		must(t, s.ConfirmDuty(ctx, tx, inst, id(1), "b"))
+		must(t, s.EndDuty(ctx, tx, inst, id(1), at.Add(-time.Minute)))
+		must(t, s.ConfirmDuty(ctx, tx, inst, id(2), "b"))
+		must(t, s.InsertTraining(ctx, tx, inst, "han", "confidentiality", "t", at.Add(-time.Hour), at.Add(time.Hour), 90))
+		must(t, s.InsertUndertaking(ctx, tx, inst, "han", "v1", at))
+		return nil
+	}))
+	got, err := s.Subject(ctx, inst, "han", at)
+	must(t, err)
+	trained := at.Add(time.Hour)
+	got.TrainedUntil = ptr(got.TrainedUntil.UTC())
+	want := &store.Subject{Kind: "human", Department: "cards", Status: "active", StaffToken: []byte("tok"), TrainedUntil: &trained, Undertaken: true,
+		RevealsPerHour: 9, Duties: []store.DutyFact{{Role: "handler", Level: 1, Department: "cards"}, {Role: "legal", Level: 3, Department: "cards"}},
+		Grants: []store.GrantFact{}, BreakGlass: []store.BreakGlassFact{}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("subject (-want +got):\n%s", diff)
+	}
+	later, err := s.Subject(ctx, inst, "han", at.Add(2*time.Hour))
+	must(t, err)
+	if len(later.Duties) != 1 || later.Duties[0].Role != "legal" {
+		t.Errorf("two hours later the duties are %+v, want legal only", later.Duties)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestTwoPersonsAreADatabaseRule(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := t.Context()
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+		must(t, s.InsertPerson(ctx, tx, store.Person{Institution: inst, ID: "han", Kind: "human", Status: "active"}))
+		return s.InsertDuty(ctx, tx, store.Duty{Institution: inst, ID: id(1), Person: "han", Role: "handler", AppointedBy: "a", Level: 1, From: time.Now(), Until: time.Now().Add(time.Hour)})
+	}))
+	if err := s.Tx(ctx, func(tx pgx.Tx) error { return s.ConfirmDuty(ctx, tx, inst, id(1), "a") }); err == nil {
+		t.Error("whoever appointed also confirmed")
+	}
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error { return s.ConfirmDuty(ctx, tx, inst, id(1), "b") }))
+	if err := s.Tx(ctx, func(tx pgx.Tx) error { return s.ConfirmDuty(ctx, tx, inst, id(1), "c") }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("confirming twice: %v, want ErrNotFound", err)
+	}
+}
+
+func TestBreakGlassExpiresOnceAndNarrowsItsOwner(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := t.Context()
+	insert(t, s, row(1))
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	b := store.BreakGlass{Institution: inst, ID: id(9), Complaint: id(1), Person: "han", Ticket: "T-1", ReasonSealed: []byte("x"), OpenedAt: at, Until: at.Add(time.Minute)}
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+		must(t, s.InsertPerson(ctx, tx, store.Person{Institution: inst, ID: "han", Kind: "human", Status: "active"}))
+		return s.InsertBreakGlass(ctx, tx, b)
+	}))
+	open, err := s.Subject(ctx, inst, "han", at)
+	must(t, err)
+	if len(open.BreakGlass) != 1 || open.ReviewOverdue {
+		t.Errorf("just opened: %+v", open)
+	}
+	expire := func(at time.Time) (n int) {
+		must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+			list, err := s.ExpireBreakGlass(ctx, tx, inst, at)
+			n = len(list)
+			return err
+		}))
+		return n
+	}
+	if n := expire(at); n != 0 {
+		t.Errorf("%d expired at once", n)
+	}
+	if first, second := expire(at.Add(time.Minute)), expire(at.Add(time.Hour)); first != 1 || second != 0 {
+		t.Errorf("expired %d, then %d, want 1, then 0", first, second)
+	}
+	for after, want := range map[time.Duration]bool{24 * time.Hour: false, 25 * time.Hour: true} {
+		later, err := s.Subject(ctx, inst, "han", at.Add(after))
+		must(t, err)
+		if later.ReviewOverdue != want || len(later.BreakGlass) != 0 {
+			t.Errorf("%s later: overdue %v, want %v", after, later.ReviewOverdue, want)
+		}
+	}
+	closed, err := s.BreakGlass(ctx, inst, id(9))
+	must(t, err)
+	closed.Reviewer, closed.ReviewedAt, closed.Justified = ptr("cora"), ptr(at.Add(2*time.Minute)), ptr(true)
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error { return s.SetBreakGlass(ctx, tx, closed) }))
+	later, err := s.Subject(ctx, inst, "han", at.Add(30*time.Hour))
+	must(t, err)
+	if later.ReviewOverdue {
+		t.Error("still overdue after the review")
+	}
+}
+
+func TestGrantLivesFromIssueToEnd(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := t.Context()
+	insert(t, s, row(1))
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+		must(t, s.InsertPerson(ctx, tx, store.Person{Institution: inst, ID: "han", Kind: "human", Status: "active"}))
+		return s.InsertGrant(ctx, tx, store.Grant{Institution: inst, ID: id(5), Complaint: id(1), Requester: "han", Purpose: "handle",
+			Groups: []string{"identity"}, Minutes: 5, ReasonSealed: []byte("x"), RequestedAt: at})
+	}))
+	active := func(at time.Time) int {
+		subject, err := s.Subject(ctx, inst, "han", at)
+		must(t, err)
+		return len(subject.Grants)
+	}
+	if active(at) != 0 {
+		t.Error("a request is already a grant")
+	}
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error {
+		g, err := s.LockGrant(ctx, tx, inst, id(5))
+		must(t, err)
+		g.State, g.Reviewer, g.From, g.Until = "issued", ptr("hedda"), &at, ptr(at.Add(5*time.Minute))
+		return s.SetGrant(ctx, tx, g)
+	}))
+	if active(at) != 1 || active(at.Add(5*time.Minute)) != 0 {
+		t.Error("a grant lives from its issue to its end, exclusive")
+	}
+	if _, err := s.Grant(ctx, "other", id(5)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("another institution's grant: %v, want ErrNotFound", err)
+	}
+}
+
+func TestIdempotencyKeyIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := t.Context()
+	use := store.Idempotency{Institution: inst, Principal: "ivy", Route: "create", KeyHMAC: []byte("k"), RequestHMAC: []byte("r"), Status: 201, Resource: id(1)}
+	if found, err := s.FindIdempotent(ctx, use); err != nil || found != nil {
+		t.Fatalf("an unused key is found: %v, %v", found, err)
+	}
+	must(t, s.Tx(ctx, func(tx pgx.Tx) error { return s.InsertIdempotent(ctx, tx, use) }))
+	if err := s.Tx(ctx, func(tx pgx.Tx) error { return s.InsertIdempotent(ctx, tx, use) }); !errors.Is(err, store.ErrDuplicate) {
+		t.Errorf("second use: %v, want ErrDuplicate", err)
+	}
+	found, err := s.FindIdempotent(ctx, use)
+	must(t, err)
+	if diff := cmp.Diff(&use, found); diff != "" {
+		t.Error(diff)
+	}
+}
