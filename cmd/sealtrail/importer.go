@@ -86,7 +86,7 @@ func (im *importing) run(ctx context.Context) error {
 	if im.rejects, err = openRejects(im.cmd.Rejects, im.state.Line > 0); err != nil {
 		return err
 	}
-	defer im.rejects.Close()
+	defer func() { _ = im.rejects.Close() }() // finish closes it first and looks
 	counted := &countingReader{r: file}
 	im.shown = newProgress(im.session, counted, info.Size(), im.state)
 	defer im.shown.stop()

@@ -48,7 +48,7 @@ func (s importState) save(name string) error {
 	if err != nil {
 		return fmt.Errorf("saving the import's state: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
 	if _, err := tmp.Write(append(raw, '\n')); err != nil {
 		return fmt.Errorf("saving the import's state: %w", err)
 	}

@@ -470,7 +470,7 @@ func ExampleDevIssuer() {
 		panic(err)
 	}
 	dir, _ := os.MkdirTemp("", "jwks")
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "jwks.json")
 	_ = os.WriteFile(file, d.JWKS(), 0o600)
 

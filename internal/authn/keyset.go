@@ -52,7 +52,7 @@ func (k *keySet) find(ctx context.Context, kid string) ([]jose.JSONWebKey, error
 	}
 	err := k.refresh(ctx)
 	if set = k.keys.Load(); set == nil {
-		return nil, fmt.Errorf("%w: %v", ErrKeysUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
 	}
 	return match(set, kid), nil // keys read earlier outlive an issuer that is away
 }

@@ -49,7 +49,8 @@ func TestErrorsOfTheDoorBecomeProblems(t *testing.T) {
 		{"state", &custody.ConflictError{Code: "state_conflict", State: "closed"}, 409, "state_conflict", false},
 		{"self", &custody.ConflictError{Code: "self_approval"}, 403, "self_approval", false},
 		{"decided", &custody.ConflictError{Code: "already_decided"}, 409, "already_decided", false},
-		{"finer conflict", &custody.ConflictError{Code: "four_eyes"}, 409, "state_conflict", false},
+		{"four eyes", &custody.ConflictError{Code: "four_eyes"}, 403, "self_approval", false},
+		{"finer conflict", &custody.ConflictError{Code: "legal_hold"}, 409, "state_conflict", false},
 		{"deadline", context.DeadlineExceeded, 503, "deadline_exceeded", true},
 		{"anything else", errors.New("CANARY of a driver"), 500, "internal", false},
 	} {

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -55,6 +57,37 @@ func ExampleNew() {
 	_, err := New(Config{})
 	fmt.Println(err)
 	// Output: building the API: a door and a verifier are required
+}
+
+// BenchmarkMaskedReadHTTP is the same over loopback with 16 clients per core.
+func BenchmarkMaskedReadHTTP(b *testing.B) {
+	s := newStage(b, func(c *Config) { c.Tracer, c.Logger = nil, nil })
+	id := s.file(b)
+	token := s.token(b, "p-1", "handler")
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.SetParallelism(16)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.url+"/v1/complaints/"+id+"?purpose=handle", nil)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			resp, err := client.Do(req)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				b.Error(resp.StatusCode)
+				return
+			}
+		}
+	})
 }
 
 // BenchmarkMaskedRead is the stack's own cost around the door.

@@ -64,9 +64,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer func() {
 		if v := recover(); v != nil {
-			x.panicked(v)
+			x.panicked(r.Context(), v)
 		}
-		x.finish(started)
+		x.finish(r.Context(), started)
 	}()
 	// The mux would answer an unclean path with a redirect that repeats it.
 	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p {
@@ -97,11 +97,11 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // panicked answers 500. The panic's value may hold anything, so only the stack
 // is logged; a broken connection is nobody's fault.
-func (x *exchange) panicked(v any) {
+func (x *exchange) panicked(ctx context.Context, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return
 	}
-	x.s.log.LogAttrs(x.r.Context(), slog.LevelError, "recovered a panic", slog.String(telemetry.AttrRequest, x.id),
+	x.s.log.LogAttrs(ctx, slog.LevelError, "recovered a panic", slog.String(telemetry.AttrRequest, x.id),
 		slog.String(telemetry.AttrRoute, x.pattern()), slog.String(telemetry.AttrStack, string(debug.Stack())))
 	if x.status == 0 {
 		x.write(x.newProblem(codeInternal))
@@ -130,14 +130,14 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-func (x *exchange) finish(started time.Time) {
+func (x *exchange) finish(ctx context.Context, started time.Time) {
 	took := time.Since(started)
-	x.s.metrics.served(x, took)
+	x.s.metrics.served(ctx, x, took)
 	level := slog.LevelDebug
 	if x.status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
-	if !x.s.log.Enabled(x.r.Context(), level) {
+	if !x.s.log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{slog.String(telemetry.AttrRequest, x.id), slog.String(telemetry.AttrRoute, x.pattern()),
@@ -145,7 +145,7 @@ func (x *exchange) finish(started time.Time) {
 	if x.cause != nil {
 		attrs = append(attrs, slog.String(telemetry.AttrError, unquoted(x.cause)))
 	}
-	x.s.log.LogAttrs(x.r.Context(), level, "answered", attrs...)
+	x.s.log.LogAttrs(ctx, level, "answered", attrs...)
 }
 
 // unquoted is an error's text without what stands in quotes or in =(...): that is
@@ -308,5 +308,4 @@ type operation struct {
 	body                  *huma.RequestBody
 	status                int  // of a success; default 200
 	long, public          bool // a longer deadline; no token needed
-	statuses              []int
 }

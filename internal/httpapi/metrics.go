@@ -46,7 +46,7 @@ func newInstruments(provider metric.MeterProvider) (*instruments, error) {
 
 // served records one answer. The label set is bounded: routes are ours, and
 // status and code come from the table of problems.
-func (m *instruments) served(x *exchange, took time.Duration) {
+func (m *instruments) served(ctx context.Context, x *exchange, took time.Duration) {
 	key := labelKey{route: x.route, status: x.status, code: x.code}
 	option, ok := m.labels.Load(key)
 	if !ok {
@@ -58,7 +58,7 @@ func (m *instruments) served(x *exchange, took time.Duration) {
 			attribute.String(telemetry.AttrRoute, x.pattern()), attribute.Int(telemetry.AttrStatus, x.status), attribute.String(telemetry.AttrCode, x.code)))
 		option, _ = m.labels.LoadOrStore(key, made)
 	}
-	m.duration.Record(x.r.Context(), took.Seconds(), option.(metric.MeasurementOption))
+	m.duration.Record(ctx, took.Seconds(), option.(metric.MeasurementOption))
 }
 
 func (m *instruments) tokenRefused(ctx context.Context, cause string) {

@@ -266,6 +266,9 @@ func (x *exchange) item(q intake.Problem) ProblemItem {
 
 func (x *exchange) conflict(e *custody.ConflictError) *Problem {
 	code := e.Code
+	if code == "four_eyes" { // the lifecycle's word for it
+		code = codeSelfApproval
+	}
 	if _, ok := x.s.metrics.kinds[code]; !ok {
 		code = codeStateConflict
 	}

@@ -47,17 +47,21 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	if cfg.TLS != nil {
 		ln = tls.NewListener(ln, cfg.TLS)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	var failed error // read only after stopped is closed
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		failed = srv.Serve(ln)
+	}()
 	select {
-	case err := <-served:
-		return fmt.Errorf("serving: %w", err)
+	case <-stopped:
+		return fmt.Errorf("serving: %w", failed)
 	case <-ctx.Done():
 	}
 	if cfg.BeforeDrain != nil {
 		cfg.BeforeDrain()
 	}
-	settle(served, cfg.Settle)
+	settle(stopped, cfg.Settle)
 	// ctx has ended: draining has a deadline of its own.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Drain)
 	defer cancel()
@@ -67,11 +71,13 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	return nil
 }
 
-func settle(served <-chan error, d time.Duration) {
+// settle waits for d, or until the server stops by itself: then there is nobody
+// to let in any more, and Shutdown finds it closed.
+func settle(stopped <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-served:
+	case <-stopped:
 	case <-timer.C:
 	}
 }

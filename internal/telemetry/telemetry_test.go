@@ -66,10 +66,10 @@ func TestUnlistedLogAttributesAreDroppedAndCounted(t *testing.T) {
 	for name, line := range map[string]func(*slog.Logger){
 		"unlisted name":            func(l *slog.Logger) { l.Info("x", slog.String("phone", canary), slog.Int("count", 3)) },
 		"structure under a name":   func(l *slog.Logger) { l.Info("x", slog.Any("state", leaky{canary}), slog.Int("count", 3)) },
-		"with":                     func(l *slog.Logger) { l.With(slog.String("phone", canary)).Info("x", "count", 3) },
+		"with":                     func(l *slog.Logger) { l.With(slog.String("phone", canary)).Info("x", slog.Int("count", 3)) },
 		"group":                    func(l *slog.Logger) { l.Info("x", slog.Group("g", slog.String("phone", canary), slog.Int("count", 3))) },
-		"name of a group":          func(l *slog.Logger) { l.WithGroup(canary).Info("x", "count", 3) },
-		"valuer under listed name": func(l *slog.Logger) { l.Info("x", "state", valuer{}, "count", 3) },
+		"name of a group":          func(l *slog.Logger) { l.WithGroup(canary).Info("x", slog.Int("count", 3)) },
+		"valuer under listed name": func(l *slog.Logger) { l.Info("x", slog.Any("state", valuer{}), slog.Int("count", 3)) },
 		"name is the value":        func(l *slog.Logger) { l.Info("x", canary, 1, "count", 3) },
 	} {
 		before, _ := tel.Dropped()
@@ -90,7 +90,7 @@ func TestUnlistedLogAttributesAreDroppedAndCounted(t *testing.T) {
 func TestListedLogAttributesPass(t *testing.T) {
 	t.Parallel()
 	tel, log := start(t, nil)
-	tel.Logger.Warn("signing a checkpoint", "size", 12, "err", errors.New("vault: sealed"), "log", "demo-bank/2026")
+	tel.Logger.Warn("signing a checkpoint", slog.Int("size", 12), slog.Any("err", errors.New("vault: sealed")), slog.String("log", "demo-bank/2026"))
 	var got map[string]any
 	if err := json.Unmarshal(log.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func ExampleNew() {
 		panic(err)
 	}
 	defer func() { _ = tel.Shutdown(context.Background()) }()
-	tel.Logger.Info("read", "phone", "13800138000") // dropped: not a listed name
+	tel.Logger.Info("read", slog.String("phone", "13800138000")) // dropped: not a listed name
 	logs, _ := tel.Dropped()
 	fmt.Println(logs)
 	// Output: 1
