@@ -257,7 +257,7 @@ func (s *Snapshot) evaluate(ctx context.Context, a attributes) (*cell, error) {
 
 // evaluateRole asks OPA about one role. The answer is checked against the closed lists; anything unexpected is an error.
 func (s *Snapshot) evaluateRole(ctx context.Context, a attributes, role int) (*cell, error) {
-	cancel := topdown.NewCancel()
+	started, cancel := time.Now(), topdown.NewCancel()
 	timer := time.AfterFunc(s.timeout, cancel.Cancel)
 	defer timer.Stop()
 	// The caller's deadline would cost a goroutine per evaluation and could leave half an answer; the timer bounds it instead.
@@ -265,6 +265,9 @@ func (s *Snapshot) evaluateRole(ctx context.Context, a attributes, role int) (*c
 		rego.EvalParsedInput(s.terms.input(a, role)), rego.EvalTransaction(s.txn), rego.EvalExternalCancel(cancel))
 	if err != nil {
 		return nil, err
+	}
+	if late := time.Since(started); late > s.timeout {
+		return nil, fmt.Errorf("answered after %v, at most %v", late, s.timeout)
 	}
 	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
 		return nil, fmt.Errorf("undefined")
