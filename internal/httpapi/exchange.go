@@ -62,12 +62,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	defer func() {
-		if v := recover(); v != nil {
-			x.panicked(r.Context(), v)
-		}
-		x.finish(r.Context(), started)
-	}()
+	defer x.end(x.r.Context(), started)
 	// The mux would answer an unclean path with a redirect that repeats it.
 	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p {
 		x.write(x.newProblem(codeNotFound))
@@ -94,6 +89,14 @@ func (x *exchange) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController find the connection.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// end is deferred by ServeHTTP: it turns a panic into an answer and keeps count.
+func (x *exchange) end(ctx context.Context, started time.Time) {
+	if v := recover(); v != nil {
+		x.panicked(ctx, v)
+	}
+	x.finish(ctx, started)
+}
 
 // panicked answers 500. The panic's value may hold anything, so only the stack
 // is logged; a broken connection is nobody's fault.
