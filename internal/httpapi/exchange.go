@@ -61,8 +61,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Request-Id", x.id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	defer x.end(x.r.Context(), started)
+	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	x.r = r.WithContext(ctx)
+	defer x.end(ctx, started)
 	// The mux would answer an unclean path with a redirect that repeats it.
 	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p {
 		x.write(x.newProblem(codeNotFound))
