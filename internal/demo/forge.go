@@ -33,10 +33,14 @@ type head struct {
 // was received a day later than it was: the figures look better for it.
 func (s *story) forge(ctx context.Context, dir string) error {
 	f := &forgery{heads: map[string]head{}}
-	if err := f.rewrite(os.DirFS(s.LogDir())); err != nil {
+	taken := dir + ".from"
+	if err := copyLog(taken, s.LogDir()); err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(dir, "blob"), os.DirFS(filepath.Join(s.LogDir(), "blob"))); err != nil {
+	if err := f.rewrite(os.DirFS(taken)); err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "blob"), os.DirFS(filepath.Join(taken, "blob"))); err != nil {
 		return fmt.Errorf("copying blobs: %w", err)
 	}
 	if err := f.publish(dir); err != nil {
@@ -48,17 +52,9 @@ func (s *story) forge(ctx context.Context, dir string) error {
 // rewrite reads every entry, changes one kind of entry, and builds the tree
 // anew.
 func (f *forgery) rewrite(log fs.FS) error {
-	raw, err := fs.ReadFile(log, audit.CheckpointPath)
+	at, err := checkpointOf(log)
 	if err != nil {
-		return fmt.Errorf("reading the checkpoint: %w", err)
-	}
-	signed, err := audit.SplitNote(raw)
-	if err != nil {
-		return fmt.Errorf("reading the checkpoint: %w", err)
-	}
-	at, err := audit.ParseCheckpoint(signed.Text)
-	if err != nil {
-		return fmt.Errorf("reading the checkpoint: %w", err)
+		return err
 	}
 	full, rest := audit.TileCount(at.Size, 0)
 	for i := range full + 1 {
@@ -83,6 +79,23 @@ func (f *forgery) rewrite(log fs.FS) error {
 		}
 	}
 	return nil
+}
+
+// checkpointOf reads the checkpoint of a log's folder, unverified.
+func checkpointOf(log fs.FS) (audit.Checkpoint, error) {
+	raw, err := fs.ReadFile(log, audit.CheckpointPath)
+	if err != nil {
+		return audit.Checkpoint{}, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	signed, err := audit.SplitNote(raw)
+	if err != nil {
+		return audit.Checkpoint{}, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	at, err := audit.ParseCheckpoint(signed.Text)
+	if err != nil {
+		return audit.Checkpoint{}, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	return at, nil
 }
 
 // add puts one entry behind the others; receipts move by a day.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealtrail/sealtrail/audit"
 )
 
 // tamper does what somebody with every right could do, and shows who notices.
@@ -103,10 +105,18 @@ func (s *story) changeAssignee(ctx context.Context, conn *pgx.Conn) error {
 func (s *story) flipByte(ctx context.Context) error {
 	s.say("", "d) 公布的日志(副本)里翻转一个字节", "d) one byte of (a copy of) the published log is flipped")
 	copied := filepath.Join(s.Dir(), "tampered", "flipped")
-	if err := os.CopyFS(copied, os.DirFS(s.LogDir())); err != nil {
-		return fmt.Errorf("copying the log: %w", err)
+	if err := copyLog(copied, s.LogDir()); err != nil {
+		return err
 	}
-	bundle := filepath.Join(copied, "tile", "entries", "000")
+	at, err := checkpointOf(os.DirFS(copied))
+	if err != nil {
+		return err
+	}
+	width := 0
+	if full, rest := audit.TileCount(at.Size, 0); full == 0 {
+		width = rest
+	}
+	bundle := filepath.Join(copied, filepath.FromSlash(audit.EntriesPath(0, width)))
 	raw, err := os.ReadFile(bundle)
 	if err != nil {
 		return fmt.Errorf("reading a bundle: %w", err)

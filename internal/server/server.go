@@ -175,6 +175,9 @@ func (s *Server) openVerifier(ctx context.Context) (err error) {
 // ends with it.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
+	if err := keyring.Harden(); err != nil {
+		s.log.WarnContext(ctx, "process not hardened", "err", err.Error())
+	}
 	if err := s.awaitDatabase(ctx); err != nil {
 		return err
 	}
