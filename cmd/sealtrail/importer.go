@@ -87,13 +87,16 @@ func (im *importing) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = im.rejects.Close() }() // finish closes it first and looks
-	counted := &countingReader{r: file}
-	im.shown = newProgress(im.session, counted, info.Size(), im.state)
+	lines, err := countLines(im.cmd.File)
+	if err != nil {
+		return err
+	}
+	im.shown = newProgress(im.session, lines, im.state)
 	defer im.shown.stop()
 	if im.state.Line > 0 {
 		fmt.Fprintf(im.err, im.word("从第 %d 行之后继续\n", "resuming after line %d\n"), im.state.Line)
 	}
-	if err := im.send(ctx, counted); err != nil {
+	if err := im.send(ctx, file); err != nil {
 		im.shown.stop()
 		fmt.Fprintln(im.err, im.word("进度已保存,重新运行同一命令即可继续", "progress is saved: run the same command again to continue"))
 		return err
@@ -261,12 +264,14 @@ func (im *importing) settle(b batch) error {
 	if !moved {
 		return nil
 	}
+	im.shown.line.Store(int64(im.state.Line))
 	im.state.Filed, im.state.Existing, im.state.Rejected = im.shown.counts()
 	im.state.Rejected += im.rejects.local()
 	return im.state.save(im.cmd.State)
 }
 
 func (im *importing) finish() error {
+	im.shown.line.Store(int64(im.shown.lines))
 	im.shown.stop()
 	if err := im.rejects.Close(); err != nil {
 		return err

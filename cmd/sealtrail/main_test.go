@@ -317,10 +317,10 @@ func TestLanguageOfTheShell(t *testing.T) {
 
 func TestProgressLine(t *testing.T) {
 	t.Parallel()
-	p := &progress{s: &session{}, read: &countingReader{}, size: 1000, fresh: 90, old: 10, back: 2}
-	p.read.n.Store(250)
+	p := &progress{s: &session{}, lines: 1000, fresh: 90, old: 10, back: 2}
+	p.line.Store(250)
 	want := "━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  25%  100 filed  10/s  30s left  2 rejected"
-	if got := p.line(10 * time.Second); got != want {
+	if got := p.text(10 * time.Second); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 }

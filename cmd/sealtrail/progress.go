@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,27 +12,43 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/sealtrail/sealtrail/internal/intake"
 )
 
-// countingReader counts the bytes that were read, for the share that is done.
-type countingReader struct {
-	r io.Reader
-	n atomic.Int64
-}
-
-// Read implements io.Reader.
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n.Add(int64(n))
-	return n, err
+// countLines counts the lines of a file, plain or gzip: a second pass that takes
+// 0.1 s for the real 40 MB, and the only honest measure of what is left. Bytes of
+// a compressed file are read far ahead of the rows that come out of it.
+func countLines(name string) (int, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return 0, fmt.Errorf("opening the file: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	r, err := intake.Decompress(file)
+	if err != nil {
+		return 0, fmt.Errorf("reading the file: %w", err)
+	}
+	buf, lines := make([]byte, 256<<10), 1
+	for {
+		n, err := r.Read(buf)
+		lines += bytes.Count(buf[:n], []byte{'\n'})
+		if errors.Is(err, io.EOF) {
+			return lines, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("reading the file: %w", err)
+		}
+	}
 }
 
 // progress shows how an import goes: a bar on a terminal, a line every ten
 // seconds elsewhere.
 type progress struct {
 	s       *session
-	read    *countingReader
-	size    int64
+	lines   int          // of the file
+	from    int          // line on which this run began
+	line    atomic.Int64 // line up to which all is done
 	bar     bool
 	started time.Time
 	done    chan struct{}
@@ -42,11 +60,12 @@ type progress struct {
 	before           int // filed in former runs
 }
 
-func newProgress(s *session, read *countingReader, size int64, state importState) *progress {
+func newProgress(s *session, lines int, state importState) *progress {
 	f, ok := s.err.(*os.File)
-	p := &progress{s: s, read: read, size: max(size, 1), bar: ok && term.IsTerminal(int(f.Fd())), started: time.Now(),
+	p := &progress{s: s, lines: max(lines, 1), from: state.Line, bar: ok && term.IsTerminal(int(f.Fd())), started: time.Now(),
 		done: make(chan struct{}), ended: make(chan struct{}), fresh: state.Filed, old: state.Existing, back: state.Rejected,
 		before: state.Filed + state.Existing}
+	p.line.Store(int64(state.Line))
 	go p.run()
 	return p
 }
@@ -74,7 +93,7 @@ func (p *progress) run() {
 }
 
 func (p *progress) show() {
-	line := p.line(time.Since(p.started))
+	line := p.text(time.Since(p.started))
 	if p.bar {
 		fmt.Fprint(p.s.err, "\r\x1b[K", line)
 		return
@@ -82,14 +101,15 @@ func (p *progress) show() {
 	fmt.Fprintln(p.s.err, line)
 }
 
-// line is what is shown: bar, share, number, rate, time left, rejects.
-func (p *progress) line(took time.Duration) string {
+// text is what is shown: bar, share, number, rate, time left, rejects.
+func (p *progress) text(took time.Duration) string {
 	fresh, old, back := p.counts()
-	share := min(float64(p.read.n.Load())/float64(p.size), 1)
+	done := int(p.line.Load())
+	share := min(float64(done)/float64(p.lines), 1)
 	rate := float64(fresh+old-p.before) / max(took.Seconds(), 0.001)
 	left := "?"
-	if share > 0.01 {
-		left = time.Duration(float64(took) * (1 - share) / share).Round(time.Second).String()
+	if here := done - p.from; here > 0 {
+		left = time.Duration(float64(took) * float64(max(p.lines-done, 0)) / float64(here)).Round(time.Second).String()
 	}
 	const width = 24
 	full := int(share * width)
