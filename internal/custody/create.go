@@ -41,8 +41,18 @@ func (d *Door) Create(ctx context.Context, c Caller, r CreateRequest) (*Created,
 	if use != nil && use.Resource != "" {
 		return d.existing(ctx, a, use.Resource)
 	}
-	items := d.store(ctx, a, []intake.Draft{r.Draft}, use)
-	return items[0].Created, items[0].Err
+	item := d.store(ctx, a, []intake.Draft{r.Draft}, use)[0]
+	if errors.Is(item.Err, store.ErrDuplicate) {
+		// The same key was faster: with this request, or with another one.
+		use, err := d.idempotent(ctx, a, r)
+		if err != nil {
+			return nil, err
+		}
+		if use != nil && use.Resource != "" {
+			return d.existing(ctx, a, use.Resource)
+		}
+	}
+	return item.Created, item.Err
 }
 
 // CreateBatch stores up to MaxBatch complaints in one transaction. Each draft

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -158,6 +159,11 @@ func (d *Door) page(ctx context.Context, a *asked, found []store.Found, sealed b
 	}
 	for i, item := range shown {
 		view, err := d.showOne(ctx, item, receipts[i], sealed)
+		if errors.Is(err, ErrIntegrity) {
+			// One broken record must not hide the others, nor itself.
+			view, err = d.view(item, receipts[i]), nil
+			view.Broken = true
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -88,8 +88,11 @@ type View struct {
 	Meta        map[string]string `json:"meta"`
 	Fields      []FieldView       `json:"fields"`
 	Due         []Due             `json:"due,omitempty"`
-	Decision    DecisionView      `json:"decision"`
-	Audit       AuditRef          `json:"audit"`
+	// Broken: what is stored is not what was sealed; nothing was opened and the
+	// finding is an entry. Only in pages, where one record must not hide others.
+	Broken   bool         `json:"integrity_violation,omitempty" doc:"stored data fails its integrity check; nothing was opened"`
+	Decision DecisionView `json:"decision"`
+	Audit    AuditRef     `json:"audit"`
 }
 
 // CreateRequest stores one complaint.

@@ -232,28 +232,42 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 	}, nil
 }
 
-// runAll runs the faces until ctx ends and the background work a little longer,
-// so that what a draining request did still reaches the log.
+// runAll runs the faces until ctx ends, then what writes to the log until its
+// queue is empty, and last the log itself: what a draining request did still
+// reaches it.
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	group, gctx := errgroup.WithContext(background)
-	for _, run := range []func(context.Context) error{
-		s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.door.Run, s.publisher.Run, s.charter, s.watch, s.expire, s.health, s.outages,
-	} {
-		group.Go(func() error { return run(gctx) })
-	}
+	base := context.WithoutCancel(ctx)
+	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
-	context.AfterFunc(gctx, stopServing) // a part that died takes the faces down
+	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
+	context.AfterFunc(writers.ctx, stopServing)
 	s.log.Info("serving", "listen", faces[0].Listener.Addr().String(), "version", Version)
 	var ports errgroup.Group
 	for _, face := range faces {
 		ports.Go(func() error { return httpapi.Serve(serveCtx, face) })
 	}
 	served := ports.Wait()
-	stop()
-	return errors.Join(served, group.Wait())
+	stopWriters()
+	wrote := writers.Wait()
+	stopGround()
+	return errors.Join(served, wrote, ground.Wait())
+}
+
+// parts run together: when one fails, the others are told to end.
+type parts struct {
+	*errgroup.Group
+	ctx context.Context
+}
+
+func start(base context.Context, runs ...func(context.Context) error) (parts, context.CancelFunc) {
+	cancellable, stop := context.WithCancel(base)
+	group, ctx := errgroup.WithContext(cancellable)
+	for _, run := range runs {
+		group.Go(func() error { return run(ctx) })
+	}
+	return parts{group, ctx}, stop
 }
 
 func (s *Server) awaitDatabase(ctx context.Context) error {
