@@ -23,12 +23,27 @@ const confidentialityCourse = "confidentiality"
 // levels names the ranks of duties; complaint.LevelRank is its inverse.
 var levels = [...]string{1: complaint.LevelGeneral, 2: complaint.LevelSerious, 3: complaint.LevelMajor}
 
-// askPeople decides on an act that changes a person's register row.
+// askPeople decides on an act on the register row of somebody who is in it.
+// Whatever else is sent for an id, an identity number by mistake, is recorded
+// as a commitment only: it gets no alias.
 func (d *Door) askPeople(ctx context.Context, c Caller, person string) (*asked, string, error) {
 	a, err := d.ask(ctx, c, question{action: "people", purpose: peoplePurpose, requester: person})
 	if err != nil {
 		return nil, "", err
 	}
+	facts, err := d.cfg.Store.Subject(ctx, d.cfg.Institution, person, a.at)
+	if err != nil {
+		return nil, "", storeError(err)
+	}
+	if facts == nil {
+		a.id = person
+		return nil, "", d.notFound(ctx, a)
+	}
+	return d.aliased(ctx, a, person)
+}
+
+// aliased adds the name under which the log knows a person.
+func (d *Door) aliased(ctx context.Context, a *asked, person string) (*asked, string, error) {
 	alias, err := d.cfg.Log.Alias(ctx, person)
 	if err != nil {
 		return nil, "", logError(err)
@@ -75,7 +90,11 @@ func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, erro
 	if err := checkPerson(p); err != nil {
 		return nil, err
 	}
-	a, alias, err := d.askPeople(ctx, c, p.ID)
+	a, err := d.ask(ctx, c, question{action: "people", purpose: peoplePurpose, requester: p.ID})
+	if err != nil {
+		return nil, err
+	}
+	a, alias, err := d.aliased(ctx, a, p.ID)
 	if err != nil {
 		return nil, err
 	}
