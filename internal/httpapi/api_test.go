@@ -139,6 +139,7 @@ func TestRequestsAreCheckedBeforeTheDoor(t *testing.T) {
 		{"two purposes", call{method: "GET", path: one + "?purpose=audit"}, 422, "invalid_field", "/purpose 0 unknown_value"},
 		{"unknown view", call{method: "GET", path: one + "?view=plain"}, 422, "invalid_field", "/view 0 unknown_value"},
 		{"unknown query", call{method: "GET", path: one + "?view=meta&x=1"}, 422, "invalid_field", "/query 2 unknown_field"},
+		{"query twice", call{method: "GET", path: one + "?view=meta&view=masked"}, 422, "invalid_field", "/query 2 duplicate_key"},
 		{"no idempotency key", call{method: "POST", path: "/v1/complaints", body: draftJSON, header: map[string]string{"Idempotency-Key": ""}}, 400, "idempotency_key_required", ""},
 		{"long idempotency key", call{method: "POST", path: "/v1/complaints", body: draftJSON, header: map[string]string{"Idempotency-Key": strings.Repeat("k", 256)}}, 400, "malformed", "/Idempotency-Key 0 malformed"},
 		{"no body", call{method: "POST", path: "/v1/complaints", header: map[string]string{"Content-Type": "application/json"}}, 400, "malformed", ""},

@@ -284,22 +284,29 @@ func (x *exchange) authenticate(ctx context.Context) error {
 	return nil
 }
 
-// checkQuery refuses parameters that the operation does not have. They are
-// named by their place only.
+// checkQuery refuses parameters that the operation does not have, and any that
+// comes twice: two readers could each believe another one. They are named by
+// their place only.
 func (x *exchange) checkQuery() error {
 	raw := x.r.URL.RawQuery
 	if raw == "" {
 		return nil
 	}
-	position := 0
+	position, seen := 0, make(map[string]struct{}, len(x.route.query))
 	for pair := range strings.SplitSeq(raw, "&") {
 		position++
 		key, _, _ := strings.Cut(pair, "=")
-		if _, ok := x.route.query[key]; !ok {
-			p := x.place(codeInvalid, "/query", "unknown_field")
-			p.Errors[0].Position = position
-			return p
+		code := "unknown_field"
+		if _, ok := x.route.query[key]; ok {
+			if _, twice := seen[key]; !twice {
+				seen[key] = struct{}{}
+				continue
+			}
+			code = "duplicate_key"
 		}
+		p := x.place(codeInvalid, "/query", code)
+		p.Errors[0].Position = position
+		return p
 	}
 	return nil
 }
