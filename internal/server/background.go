@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"net/http"
@@ -169,7 +170,7 @@ func (s *Server) proclaim(ctx context.Context, list []founding) error {
 		return err
 	}
 	digest, _ := s.policy.Bundle()
-	bodies := []audit.Body{s.serviceEvent(alias, "service", "service.started", audit.Facts{"version": Version, "bundle": digest, "calendar": clock.China().Digest()})}
+	bodies := []audit.Body{s.serviceEvent(alias, "service", "service.started", audit.Facts{"version": Version, "bundle": digest, "calendar": clock.China().Digest(), "fips": fips140.Enabled()})}
 	for _, f := range list {
 		if f.blob != nil {
 			if _, err := publish.PutBlob(ctx, folder, f.blob); err != nil {
