@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// suite is a package's own benchmarks, compiled once.
+type suite struct {
+	program, dir string
+	env          []string
+}
+
+func (b *bench) compile(ctx context.Context, pkg string) (*suite, error) {
+	s := &suite{program: filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test"), dir: filepath.Join(b.root, pkg)}
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.program, "./"+pkg)
+	cmd.Dir = b.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compiling the benchmarks of %s: %w: %s", pkg, err, bytes.TrimSpace(out))
+	}
+	return s, nil
+}
+
+// figures are the metrics of one benchmark by unit.
+type figures map[string]float64
+
+// once runs one benchmark once.
+func (s *suite) once(ctx context.Context, name, benchtime string) (figures, error) {
+	pattern := "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+	cmd := exec.CommandContext(ctx, s.program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", benchtime, "-test.benchmem")
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("running %s: %w: %s", name, err, bytes.TrimSpace(out))
+	}
+	f := parseFigures(string(out), name)
+	if f == nil {
+		return nil, fmt.Errorf("running %s: it reported nothing", name)
+	}
+	return f, nil
+}
+
+// parseFigures reads the line of one benchmark: its name (perhaps with -N for
+// the number of processors), how often it ran, and pairs of value and unit.
+func parseFigures(out, name string) figures {
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		if len(words) < 4 || words[0] != name && !strings.HasPrefix(words[0], name+"-") {
+			continue
+		}
+		f := figures{}
+		for i := 2; i+1 < len(words); i += 2 {
+			v, err := strconv.ParseFloat(words[i], 64)
+			if err != nil {
+				return nil
+			}
+			f[words[i+1]] = v
+		}
+		return f
+	}
+	return nil
+}
+
+// turns runs each benchmark rounds times, in random order within a round, and
+// returns all figures by name.
+func (s *suite) turns(ctx context.Context, rounds int, benchtime string, names ...string) (map[string][]figures, error) {
+	all := map[string][]figures{}
+	for range rounds {
+		for _, i := range rand.Perm(len(names)) {
+			f, err := s.once(ctx, names[i], benchtime)
+			if err != nil {
+				return nil, err
+			}
+			all[names[i]] = append(all[names[i]], f)
+		}
+	}
+	return all, nil
+}
+
+// of is the median of one unit.
+func of(list []figures, unit string) float64 {
+	var values []float64
+	for _, f := range list {
+		values = append(values, f[unit])
+	}
+	return median(values)
+}
+
+// sealing: a 12-field record of 2.4 KB with a leased key, over one AES-GCM per
+// field with a prepared cipher.
+func sealing(ctx context.Context, b *bench) error {
+	s, err := b.compile(ctx, "crypto/field")
+	if err != nil {
+		return err
+	}
+	const seal, open, sealFloor, openFloor = "BenchmarkSealRecord", "BenchmarkOpenRecord", "BenchmarkGCMFloor", "BenchmarkGCMFloorOpen"
+	all, err := s.turns(ctx, b.rounds, "300ms", seal, open, sealFloor, openFloor)
+	if err != nil {
+		return err
+	}
+	const fields = 12
+	for _, x := range []struct{ name, ours, floor string }{{"seal", seal, sealFloor}, {"open", open, openFloor}} {
+		floor := of(all[x.floor], "ns/field") / 1000
+		b.judge(Line{Name: x.name + " a field of a 12-field record, over AES-GCM", Value: of(all[x.ours], "ns/field")/1000 - floor, Unit: "us",
+			Note: "manifest included; the floor is us per field"}, atMost(2), floor)
+		b.judge(Line{Name: x.name + " a field, allocations", Value: of(all[x.ours], "allocs/op") / fields, Unit: "allocs"}, atMost(3), 0)
+	}
+	return nil
+}
+
+// deciding: warm from relations to the effects of all fields, the look-up
+// alone, and cold through OPA.
+func deciding(ctx context.Context, b *bench) error {
+	s, err := b.compile(ctx, "policy")
+	if err != nil {
+		return err
+	}
+	const warm, lookup, cold, refused = "BenchmarkDecideWarm", "BenchmarkLookupAndSpread", "BenchmarkCold/reveal", "BenchmarkCold/refused"
+	all, err := s.turns(ctx, b.rounds, "300ms", warm, lookup, cold, refused)
+	if err != nil {
+		return err
+	}
+	b.judge(Line{Name: "decide, warm, relations to field effects", Value: of(all[warm], "ns/op") / 1000, Unit: "us"}, atMost(2), 0)
+	b.judge(Line{Name: "decide, warm, allocations", Value: of(all[warm], "allocs/op"), Unit: "allocs"}, atMost(4), 0)
+	b.judge(Line{Name: "decide, look-up and spread alone", Value: of(all[lookup], "ns/op"), Unit: "ns"}, atMost(200), 0)
+	b.judge(Line{Name: "decide, look-up and spread alone, allocations", Value: of(all[lookup], "allocs/op"), Unit: "allocs"}, atMost(0), 0)
+	b.report("decide, cold through OPA, allowed", of(all[cold], "ns/op")/1000, "us", fmt.Sprintf("%.0f allocations", of(all[cold], "allocs/op")))
+	b.report("decide, cold through OPA, refused", of(all[refused], "ns/op")/1000, "us", fmt.Sprintf("%.0f allocations", of(all[refused], "allocs/op")))
+	return nil
+}
+
+// verifying: what trailcheck does with a folder, on one core.
+func verifying(ctx context.Context, b *bench) error {
+	s, err := b.compile(ctx, "cmd/trailcheck")
+	if err != nil {
+		return err
+	}
+	s.env = []string{"GOMAXPROCS=1"}
+	const full = "BenchmarkFullCheck"
+	all, err := s.turns(ctx, b.rounds, "1s", full)
+	if err != nil {
+		return err
+	}
+	b.judge(Line{Name: "trailcheck, full check on one core", Value: of(all[full], "entries/s"), Unit: "entries/s",
+		Note: fmt.Sprintf("%.0f bytes an entry, from local files, GOMAXPROCS=1; %.0f entries per CPU-second", of(all[full], "bytes/entry"), of(all[full], "entries/cpu-s"))},
+		atLeast(250_000), 0)
+	return nil
+}
