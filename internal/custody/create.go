@@ -311,13 +311,13 @@ func (d *Door) newRow(a *asked, f *filing) *store.NewComplaint {
 // markRepeats finds complaints of the same person about the same business or
 // product within the window, stored or earlier in this batch.
 func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing) error {
-	var tokens [][]byte
+	var tokens []store.Token
 	for _, f := range filings {
 		if t := f.row.DataSubjectToken; t != nil {
-			tokens = append(tokens, t)
+			tokens = append(tokens, store.Token{Field: "id_number", Epoch: indexEpoch, Token: t})
 		}
 	}
-	earlier, err := d.cfg.Store.EarlierByToken(ctx, d.cfg.Institution, "id_number", tokens, a.at.Add(-2*repeatWithin))
+	earlier, err := d.cfg.Store.EarlierByToken(ctx, d.cfg.Institution, tokens, a.at.Add(-2*repeatWithin))
 	if err != nil {
 		return err
 	}

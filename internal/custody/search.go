@@ -121,7 +121,7 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	if err != nil {
 		return nil, keyError(err)
 	}
-	found, err := d.cfg.Store.FindByToken(ctx, d.cfg.Institution, r.Field, tokens[0], pageSize(r.PageSize))
+	found, err := d.cfg.Store.FindByToken(ctx, d.cfg.Institution, store.Token{Field: r.Field, Epoch: indexEpoch, Token: tokens[0]}, pageSize(r.PageSize))
 	if err != nil {
 		return nil, storeError(err)
 	}

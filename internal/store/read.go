@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ const selectKey = `select w.wrapped, w.commitment, w.key_version
 	where w.institution = $1 and w.complaint = $2`
 
 func ignoreMissing(err error) error {
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	return err
@@ -122,13 +123,13 @@ type Found struct {
 
 // FindByToken returns whole complaints that carry a blind-index token, newest
 // first, with their wrapped keys.
-func (s *Store) FindByToken(ctx context.Context, institution, field string, token []byte, limit int) ([]Found, error) {
+func (s *Store) FindByToken(ctx context.Context, institution string, t Token, limit int) ([]Found, error) {
 	rows, err := s.pool.Query(ctx, `select `+prefixed("c.")+`, w.wrapped, w.commitment, w.key_version
 		from sealtrail.blind_index b
 		join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
 		left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation
-		where b.institution = $1 and b.field = $2 and b.token = $3
-		order by c.received_at desc, c.id limit $4`, institution, field, token, limit)
+		where b.institution = $1 and b.field = $2 and b.epoch = $3 and b.token = $4
+		order by c.received_at desc, c.id limit $5`, institution, t.Field, t.Epoch, t.Token, limit)
 	if err != nil {
 		return nil, Classify(err)
 	}
@@ -175,15 +176,17 @@ type Earlier struct {
 }
 
 // EarlierByToken returns complaints since a time that share one of the tokens,
-// for the repeat figure (M14).
-func (s *Store) EarlierByToken(ctx context.Context, institution, field string, tokens [][]byte, since time.Time) ([]Earlier, error) {
+// for the repeat figure (M14). Each token is one probe of the index.
+func (s *Store) EarlierByToken(ctx context.Context, institution string, tokens []Token, since time.Time) ([]Earlier, error) {
 	if len(tokens) == 0 {
 		return nil, nil
 	}
+	fields, epochs, values := tokenColumns(tokens)
 	rows, err := s.pool.Query(ctx, `select b.token, c.received_at, c.business_code, c.product_code
-		from sealtrail.blind_index b join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
-		where b.institution = $1 and b.field = $2 and b.token = any($3) and c.received_at >= $4 and c.state not in ('refused')`,
-		institution, field, tokens, since)
+		from unnest($2::text[], $3::int[], $4::bytea[]) as t (field, epoch, token)
+		join sealtrail.blind_index b on b.institution = $1 and b.field = t.field and b.epoch = t.epoch and b.token = t.token
+		join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
+		where c.received_at >= $5 and c.state not in ('refused')`, institution, fields, epochs, values, since)
 	if err != nil {
 		return nil, Classify(err)
 	}

@@ -153,13 +153,13 @@ func TestUpdateNeedsTheRevisionThatWasSeen(t *testing.T) {
 		t.Errorf("second update of revision 1: %v, want ErrStale", err)
 	}
 	for token, want := range map[string]int{"tok": 0, "new": 1, "subject": 0} {
-		found, err := s.FindByToken(t.Context(), inst, "phone", []byte(token), 10)
+		found, err := s.FindByToken(t.Context(), inst, store.Token{Field: "phone", Epoch: 1, Token: []byte(token)}, 10)
 		must(t, err)
 		if len(found) != want {
 			t.Errorf("token %s: %d hits, want %d", token, len(found), want)
 		}
 	}
-	found, err := s.FindByToken(t.Context(), inst, "phone", []byte("new"), 10)
+	found, err := s.FindByToken(t.Context(), inst, store.Token{Field: "phone", Epoch: 1, Token: []byte("new")}, 10)
 	must(t, err)
 	if diff := cmp.Diff(&next, found[0].Complaint); diff != "" || found[0].Key == nil {
 		t.Errorf("found (-want +got):\n%s", diff)
@@ -207,12 +207,15 @@ func TestEarlierByTokenLooksBack(t *testing.T) {
 	t.Parallel()
 	s, _, _ := open(t)
 	insert(t, s, row(1))
-	found, err := s.EarlierByToken(t.Context(), inst, "id_number", [][]byte{[]byte("subject"), []byte("other")}, row(1).ReceivedAt.Add(-time.Hour))
+	subject := store.Token{Field: "id_number", Epoch: 1, Token: []byte("subject")}
+	other, later := subject, subject
+	other.Token, later.Epoch = []byte("other"), 2
+	found, err := s.EarlierByToken(t.Context(), inst, []store.Token{subject, other, later}, row(1).ReceivedAt.Add(-time.Hour))
 	must(t, err)
 	if len(found) != 1 || found[0].BusinessCode != "business" || !found[0].ReceivedAt.Equal(row(1).ReceivedAt) {
 		t.Errorf("found %+v", found)
 	}
-	found, err = s.EarlierByToken(t.Context(), inst, "id_number", [][]byte{[]byte("subject")}, row(1).ReceivedAt.Add(time.Hour))
+	found, err = s.EarlierByToken(t.Context(), inst, []store.Token{subject}, row(1).ReceivedAt.Add(time.Hour))
 	must(t, err)
 	if len(found) != 0 {
 		t.Errorf("found %d outside the window", len(found))
