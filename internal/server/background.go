@@ -5,6 +5,7 @@ import (
 	"crypto/fips140"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -127,7 +128,7 @@ func (s *Server) charter(ctx context.Context) error {
 		if err = s.proclaim(ctx, list); err == nil || ctx.Err() != nil {
 			return nil
 		}
-		s.log.WarnContext(ctx, "founding entries not written yet", "cause", err.Error())
+		s.log.WarnContext(ctx, "founding entries not written yet", slog.String("cause", err.Error()))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -268,12 +269,12 @@ func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool
 	defer cancel()
 	found, err := pglog.Check(ctx, s.pool, s.cfg.Institution, os.DirFS(s.cfg.Published))
 	if err != nil {
-		s.log.WarnContext(ctx, "log not checked", "cause", err.Error())
+		s.log.WarnContext(ctx, "log not checked", slog.String("cause", err.Error()))
 		return 0, false
 	}
 	weak, err := pglog.SelfCheck(ctx, s.pool)
 	if err != nil {
-		s.log.WarnContext(ctx, "fences not checked", "cause", err.Error())
+		s.log.WarnContext(ctx, "fences not checked", slog.String("cause", err.Error()))
 	}
 	for _, w := range weak {
 		found = append(found, pglog.Finding{Table: w.Object, Code: w.Code})
@@ -291,7 +292,7 @@ func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool
 
 // tell alarms about a finding and makes it an entry.
 func (s *Server) tell(ctx context.Context, f pglog.Finding) error {
-	s.log.ErrorContext(ctx, "stored log differs", "table", f.Table, "cause", f.Code)
+	s.log.ErrorContext(ctx, "stored log differs", slog.String("table", f.Table), slog.String("cause", f.Code))
 	alias, err := s.trail.Alias(ctx, "service")
 	if err != nil {
 		return err
@@ -315,7 +316,7 @@ func (s *Server) tell(ctx context.Context, f pglog.Finding) error {
 func (s *Server) expire(ctx context.Context) error {
 	return every(ctx, 5*time.Second, func(ctx context.Context) {
 		if err := s.door.ExpireBreakGlass(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "break-glass not closed", "cause", err.Error())
+			s.log.WarnContext(ctx, "break-glass not closed", slog.String("cause", err.Error()))
 		}
 	})
 }

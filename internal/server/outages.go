@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
@@ -45,7 +46,7 @@ func (s *Server) note(ctx context.Context, p *part, err error) {
 	switch {
 	case err != nil && p.since.IsZero():
 		p.since = now
-		s.log.WarnContext(ctx, "outage began", "name", p.name)
+		s.log.WarnContext(ctx, "outage began", slog.String("name", p.name))
 		p.told = s.outageEntry(ctx, "outage.began", audit.Facts{"what": p.name, "occurred_at": now.Format(time.RFC3339Nano)})
 	case err == nil && !p.since.IsZero():
 		if !p.told {
@@ -53,7 +54,7 @@ func (s *Server) note(ctx context.Context, p *part, err error) {
 		}
 		ended := s.outageEntry(ctx, "outage.ended", audit.Facts{"what": p.name, "occurred_at": now.Format(time.RFC3339Nano), "seconds": int(now.Sub(p.since).Seconds())})
 		if p.told && ended {
-			s.log.InfoContext(ctx, "outage ended", "name", p.name)
+			s.log.InfoContext(ctx, "outage ended", slog.String("name", p.name))
 			p.since, p.told = time.Time{}, false
 		}
 	}

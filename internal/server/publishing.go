@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,16 +27,19 @@ type publishing struct {
 	mu      sync.Mutex
 	running map[int]*publish.Publisher // by year
 	vkeys   string                     // verifier keys of the logs, one a line
+
+	reporting sync.Mutex // one report is computed at a time
+	reports   map[string]madeReport
 }
 
-func newPublishing(s *Server) (*publishing, error) {
-	p := &publishing{server: s, running: map[int]*publish.Publisher{}}
+func newPublishing(ctx context.Context, s *Server) (*publishing, error) {
+	p := &publishing{server: s, running: map[int]*publish.Publisher{}, reports: map[string]madeReport{}}
 	for _, spec := range s.cfg.Witness {
 		url, vkey, ok := strings.Cut(spec, "=")
 		if !ok {
 			return nil, errors.New("reading --witness: want URL=verifier-key")
 		}
-		w, err := publish.NewWitnessClient(context.Background(), publish.WitnessClientConfig{URL: url, VerifierKey: vkey})
+		w, err := publish.NewWitnessClient(ctx, publish.WitnessClientConfig{URL: url, VerifierKey: vkey})
 		if err != nil {
 			return nil, err
 		}
@@ -50,8 +54,8 @@ func (p *publishing) Run(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return every(gctx, 5*time.Second, func(ctx context.Context) {
-			if err := p.open(ctx, group, gctx); err != nil && ctx.Err() == nil {
-				p.server.log.WarnContext(ctx, "log not ready for publishing", "cause", err.Error())
+			if err := p.open(ctx, func(run func(context.Context) error) { group.Go(func() error { return run(gctx) }) }); err != nil && ctx.Err() == nil {
+				p.server.log.WarnContext(ctx, "log not ready for publishing", slog.String("cause", err.Error()))
 			}
 		})
 	})
@@ -60,7 +64,7 @@ func (p *publishing) Run(ctx context.Context) error {
 
 // open starts a publisher for each log that has none yet. It needs Vault for
 // the signing key and is tried again until it has it.
-func (p *publishing) open(ctx context.Context, group *errgroup.Group, gctx context.Context) error {
+func (p *publishing) open(ctx context.Context, start func(run func(context.Context) error)) error {
 	s := p.server
 	if err := p.ensure(ctx); err != nil {
 		return err
@@ -80,7 +84,7 @@ func (p *publishing) open(ctx context.Context, group *errgroup.Group, gctx conte
 		p.mu.Lock()
 		p.running[shard.Year], p.vkeys = publisher, p.vkeys+vkey+"\n"
 		p.mu.Unlock()
-		group.Go(func() error { return publisher.Run(gctx) })
+		start(publisher.Run)
 	}
 	return nil
 }
@@ -124,19 +128,45 @@ func (p *publishing) root() string {
 	return filepath.Join(p.server.cfg.Published, p.server.cfg.Institution)
 }
 
-// Report verifies the published logs and folds them: the service computes its
-// figures exactly as an auditor does.
+// Report answers with the figures of a period. A report is as old as its header
+// says: one is used again for ten times as long as it took to make, so that
+// asking often cannot take more than a tenth of a core, and for a minute at most.
 func (p *publishing) Report(ctx context.Context, period string) (*supervision.Report, error) {
 	parsed, err := supervision.ParsePeriod(period)
 	if err != nil {
 		return nil, err
 	}
-	publisher := p.current()
-	if publisher == nil {
-		return nil, errors.New("computing a report: nothing is published yet")
+	p.reporting.Lock()
+	defer p.reporting.Unlock()
+	if made, ok := p.reports[period]; ok && time.Now().Before(made.until) {
+		return made.report, nil
 	}
-	// The folder may be between two checkpoints while it is read: what is
-	// verified is the checkpoint that is there when the reading begins.
+	began := time.Now()
+	report, err := p.fold(ctx, parsed)
+	if err != nil {
+		return nil, fmt.Errorf("computing a report: %w", err)
+	}
+	if len(p.reports) >= maxReports {
+		clear(p.reports)
+	}
+	p.reports[period] = madeReport{report, time.Now().Add(min(10*time.Since(began), time.Minute))}
+	return report, nil
+}
+
+// maxReports bounds the reports that are kept; a report is some 40 KB.
+const maxReports = 64
+
+type madeReport struct {
+	report *supervision.Report
+	until  time.Time
+}
+
+// fold verifies the published logs and folds them: the service computes its
+// figures exactly as an auditor does.
+func (p *publishing) fold(ctx context.Context, period supervision.Period) (*supervision.Report, error) {
+	if p.current() == nil {
+		return nil, errors.New("nothing is published yet")
+	}
 	folder, err := publish.NewFolder(p.root())
 	if err != nil {
 		return nil, err
@@ -144,9 +174,9 @@ func (p *publishing) Report(ctx context.Context, period string) (*supervision.Re
 	p.mu.Lock()
 	keys := p.vkeys
 	p.mu.Unlock()
-	report, err := supervision.FromFolder(ctx, folder.FS(), keys, parsed)
+	report, err := supervision.FromFolder(ctx, folder.FS(), keys, period)
 	if err != nil {
-		return nil, fmt.Errorf("computing a report: %w", err)
+		return nil, err
 	}
 	return &report, nil
 }

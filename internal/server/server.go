@@ -121,7 +121,7 @@ func (s *Server) transit() transit.Config {
 // vaultState logs changes only: an outage is one line, not one per request.
 func (s *Server) vaultState(err error) {
 	if err != nil {
-		s.log.Warn("vault login failed", "cause", string(keyring.CauseOf(err)))
+		s.log.Warn("vault login failed", slog.String("cause", string(keyring.CauseOf(err))))
 		return
 	}
 	s.log.Info("vault login succeeded")
@@ -135,7 +135,7 @@ func (s *Server) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.publisher, err = newPublishing(s)
+	s.publisher, err = newPublishing(ctx, s)
 	return err
 }
 
@@ -176,7 +176,7 @@ func (s *Server) openVerifier(ctx context.Context) (err error) {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	if err := keyring.Harden(); err != nil {
-		s.log.WarnContext(ctx, "process not hardened", "err", err.Error())
+		s.log.WarnContext(ctx, "process not hardened", slog.String("err", err.Error()))
 	}
 	if err := s.awaitDatabase(ctx); err != nil {
 		return err
@@ -243,7 +243,7 @@ func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error 
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
 	context.AfterFunc(writers.ctx, stopServing)
-	s.log.Info("serving", "listen", faces[0].Listener.Addr().String(), "version", Version)
+	s.log.InfoContext(ctx, "serving", slog.String("listen", faces[0].Listener.Addr().String()), slog.String("version", Version))
 	var ports errgroup.Group
 	for _, face := range faces {
 		ports.Go(func() error { return httpapi.Serve(serveCtx, face) })
@@ -279,7 +279,7 @@ func (s *Server) awaitDatabase(ctx context.Context) error {
 			return nil
 		}
 		if !said {
-			s.log.Warn("waiting for the database")
+			s.log.WarnContext(ctx, "waiting for the database")
 			said = true
 		}
 		select {
