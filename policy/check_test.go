@@ -60,7 +60,7 @@ func TestCheckFinds(t *testing.T) {
 		{"misspelt attribute", "r08_account/rule.rego", `input.facts.fit`, `input.facts.fitt`, "compile", "r08_account/rule.rego"},
 		{"forbidden builtin", "r08_account/rule.rego", `if not input.facts.fit`, `if time.now_ns() > 0`, "compile", "r08_account/rule.rego"},
 		{"misspelt word", "r09_field_release/rule.rego", `input.stage == "archived"`, `input.stage == "archved"`, "vocabulary", "r09_field_release/rule.rego"},
-		{"misspelt word in a set", "r09_field_release/rule.rego", `{"compliance", "portal"`, `{"complaince", "portal"`, "vocabulary", "r09_field_release/rule.rego"},
+		{"misspelt word in a set", "r09_field_release/rule.rego", `{"compliance", "portal"`, `{"complaynce", "portal"`, "vocabulary", "r09_field_release/rule.rego"},
 		{"reason without English", "reasons.yaml", `en: "No such complaint."`, `en: " "`, "register", "reasons.not_found"},
 		{"reason without Chinese", "reasons.yaml", `zh: "未找到该投诉。"`, `zh: "not found"`, "register", "reasons.not_found"},
 		{"reason without article", "reasons.yaml", "article: 6.1.14", "article: 6.1.99", "register", "reasons.quality_redacted_only"},

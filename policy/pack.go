@@ -13,8 +13,8 @@ type decisionID [12]byte
 
 // newDecisionID takes bits of the runtime's ChaCha8 generator, seeded by the operating system: an id must be unique, not secret.
 func newDecisionID() (id decisionID) {
-	binary.BigEndian.PutUint64(id[:8], rand.Uint64())
-	binary.BigEndian.PutUint32(id[8:], rand.Uint32())
+	binary.BigEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // unique, not secret
+	binary.BigEndian.PutUint32(id[8:], rand.Uint32()) //nolint:gosec // unique, not secret
 	return id
 }
 

@@ -65,8 +65,8 @@ func (a attributes) describe() string {
 		stages[a.stage], sensitivities[a.sens], step, strings.Join(known, " "))
 }
 
-func (a attributes) is(action string) bool    { return actions[a.action] == action }
-func (a attributes) for_(purpose string) bool { return purposes[a.purpose] == purpose }
+func (a attributes) is(action string) bool     { return actions[a.action] == action }
+func (a attributes) under(purpose string) bool { return purposes[a.purpose] == purpose }
 
 // held says whether the role is among those of the point.
 func (a attributes) held(role ...string) bool {
@@ -281,7 +281,7 @@ func byRole() []property {
 			if !a.only("liaison") {
 				return skip
 			}
-			return complain(c.opened() || c.allow && !a.for_("regulator_report"), "opens %v", c.content())
+			return complain(c.opened() || c.allow && !a.under("regulator_report"), "opens %v", c.content())
 		}},
 		{"reports of staff crime are for compliance", func(_ *table, a attributes, c *cell) string {
 			if sensitivities[a.sens] != "whistle" || a.held("compliance", "portal") {
@@ -325,7 +325,7 @@ func byFact() []property {
 			return complain(c.allow, "allowed")
 		}},
 		{"a restricted record is opened for legal, audit and regulator only", func(_ *table, a attributes, c *cell) string {
-			if stages[a.stage] != "restricted" || a.for_("legal") || a.for_("audit") || a.for_("regulator_report") {
+			if stages[a.stage] != "restricted" || a.under("legal") || a.under("audit") || a.under("regulator_report") {
 				return skip
 			}
 			return complain(c.opened() || c.allow && (a.is("amend") || a.is("transition")), "opens %v", c.content())
@@ -347,7 +347,7 @@ func byFact() []property {
 				return skip
 			}
 			near := a.facts&(factUnit|factAssigned|factGranted) != 0
-			return complain(c.opened() && (!near || !a.for_("approve")), "opens %v", c.content())
+			return complain(c.opened() && (!near || !a.under("approve")), "opens %v", c.content())
 		}},
 		{"content needs the level, break-glass aside", func(_ *table, a attributes, c *cell) string {
 			if !a.only("handler", "head", "approver") || a.facts&(factCleared|factBreakglass) != 0 {

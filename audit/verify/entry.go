@@ -88,6 +88,7 @@ func (w *walker) count(v *audit.LeafView) {
 	case audit.StageOutcome:
 		w.rep.Counts.Outcomes++
 		delete(w.requests, maphash.Bytes(w.seed, v.Request()))
+	case audit.StageEvent: // concerns no request that is open
 	}
 }
 

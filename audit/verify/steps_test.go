@@ -233,7 +233,10 @@ func TestEntriesAreYieldedInOrder(t *testing.T) {
 		t.Errorf("%d entries, report %v", next, report())
 	}
 	seq, report = verify.Entries(context.Background(), l.Folder(), verify.Options{VerifierKey: l.VerifierKey()})
-	for range seq {
+	for _, err := range seq {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if report() != nil {

@@ -38,7 +38,7 @@ func (w *witnessCommand) Run(ctx context.Context, c console) error {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := srv.Shutdown(drain); err != nil {
-			logger.Warn("witness not drained")
+			logger.WarnContext(drain, "witness not drained")
 		}
 	})
 	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

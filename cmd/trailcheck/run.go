@@ -206,9 +206,7 @@ func (a *against) options() (verify.Options, error) {
 		if err != nil {
 			return o, err
 		}
-		for _, line := range strings.Fields(text) {
-			o.Witnesses = append(o.Witnesses, line)
-		}
+		o.Witnesses = append(o.Witnesses, strings.Fields(text)...)
 	}
 	if o.Pinned, err = readAll(a.pinned); err != nil {
 		return o, err

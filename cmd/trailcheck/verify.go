@@ -94,6 +94,7 @@ func mark(s verify.Status) string {
 		return "✓"
 	case verify.Failed:
 		return "✗"
+	case verify.NotChecked:
 	}
 	return "–"
 }

@@ -38,7 +38,7 @@ func TestPlainLeaksNowhere(t *testing.T) {
 		fmt.Fprintf(&out, verb, map[string]any{"k": p, "h": h})
 	}
 	for _, log := range []*slog.Logger{slog.New(slog.NewTextHandler(&out, nil)), slog.New(slog.NewJSONHandler(&out, nil))} {
-		log.Info("m", "p", p, "ptr", &p, "h", h, "key", h.key, slog.Group("g", "p", p))
+		log.Info("m", slog.Any("p", p), slog.Any("ptr", &p), slog.Any("h", h), slog.Any("key", h.key), slog.Group("g", slog.Any("p", p)))
 	}
 	for _, v := range []any{p, &p, h, []field.Plain{p}, map[string]field.Plain{"k": p}} {
 		_ = json.NewEncoder(&out).Encode(v)

@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func (d *Door) OpenBreakGlass(ctx context.Context, c Caller, b BreakGlass) (*Bre
 	if err != nil {
 		return nil, err
 	}
-	d.cfg.Logger.WarnContext(ctx, "break-glass opened", "kind", "breakglass.opened", "entry", ref.Entry)
+	d.cfg.Logger.WarnContext(ctx, "break-glass opened", slog.String("kind", "breakglass.opened"), slog.Uint64("entry", ref.Entry))
 	view := breakGlassView(&row)
 	view.Audit = ref
 	return view, nil

@@ -99,7 +99,12 @@ func runDuring(t *testing.T, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("a part ended: %v", err)
+		}
+	})
 }
 
 func engine(t *testing.T) *policy.Engine {

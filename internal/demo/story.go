@@ -313,7 +313,7 @@ func (s *story) search(ctx context.Context) error {
 	if err := os.WriteFile(term, []byte(customerPhone+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the search term: %w", err)
 	}
-	defer os.Remove(term)
+	defer func() { _ = os.Remove(term) }() // the demo's folder goes in the end
 	out, err := s.show(ctx, 0, "intake-li", "complaint", "search", "--field", "phone", "--value-file", term, "--purpose", "handle")
 	if err != nil {
 		return err

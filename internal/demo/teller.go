@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // teller prints the story in one language.
@@ -63,12 +61,6 @@ func (t *teller) quote(text string) {
 		fmt.Fprintf(t.out, "    %s", line)
 	}
 	fmt.Fprintln(t.out)
-}
-
-// interactive says whether the story goes to a terminal.
-func (t *teller) interactive() bool {
-	f, ok := t.out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // ran is a finished command.

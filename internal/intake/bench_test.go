@@ -33,7 +33,10 @@ func BenchmarkJSONLines(b *testing.B) {
 	b.SetBytes(int64(file.Len() / 256))
 	b.ReportAllocs()
 	for left := b.N; left > 0; {
-		for range JSONLines(bytes.NewReader(file.Bytes()), Options{Now: testNow}) {
+		for _, err := range JSONLines(bytes.NewReader(file.Bytes()), Options{Now: testNow}) {
+			if err != nil {
+				b.Fatal(err)
+			}
 			if left--; left == 0 {
 				break
 			}

@@ -117,8 +117,8 @@ func (s *rowSplitter) flush() bool {
 	return s.im.row(draft, problems, s.first, s.last)
 }
 
-// ErrNotCFPB: the first line of the file is not a header with the columns that
-// the mapping needs.
+// ErrNotCFPB says that the first line of the file is not a header with the
+// columns that the mapping needs.
 var ErrNotCFPB = errors.New("not a CFPB complaints file")
 
 // takeHeader ends the import if the mapping cannot work.

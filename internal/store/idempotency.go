@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,7 +22,7 @@ func (s *Store) FindIdempotent(ctx context.Context, key Idempotency) (*Idempoten
 	err := s.pool.QueryRow(ctx, `select request_hmac, status, resource from sealtrail.idempotency
 		where institution = $1 and principal = $2 and route = $3 and key_hmac = $4`,
 		key.Institution, key.Principal, key.Route, key.KeyHMAC).Scan(&found.RequestHMAC, &found.Status, &found.Resource)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	return &found, Classify(err)

@@ -51,25 +51,37 @@ type Loaded struct {
 func (s *Store) Load(ctx context.Context, institution, id, person string, at time.Time) (*Loaded, error) {
 	batch := &pgx.Batch{}
 	loaded := &Loaded{}
-	batch.Queue(selectByID, institution, id).QueryRow(func(row pgx.Row) (err error) {
-		loaded.Complaint, err = scanComplaint(row)
-		return ignoreMissing(err)
-	})
-	batch.Queue(selectKey, institution, id).QueryRow(func(row pgx.Row) error {
-		key := &Wrapped{}
-		err := row.Scan(&key.Blob, &key.Commitment, &key.Version)
-		if err == nil {
-			loaded.Key = key
-		}
+	batch.Queue(selectWithKey, institution, id).QueryRow(func(row pgx.Row) error {
+		found, err := scanFound(row)
+		loaded.Complaint, loaded.Key = found.Complaint, found.Key
 		return ignoreMissing(err)
 	})
 	queueSubject(batch, institution, person, at, &loaded.Subject)
 	return loaded, Classify(s.pool.SendBatch(ctx, batch).Close())
 }
 
-const selectKey = `select w.wrapped, w.commitment, w.key_version
-	from keys.wrapped w join sealtrail.complaint c on c.institution = w.institution and c.id = w.complaint and c.generation = w.generation
-	where w.institution = $1 and w.complaint = $2`
+// withKey selects whole complaints, c, with their wrapped keys.
+var withKey = "select " + prefixed("c.") + `, w.wrapped, w.commitment, w.key_version from sealtrail.complaint c
+	left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation `
+
+var selectWithKey = withKey + "where c.institution = $1 and c.id = $2"
+
+// scanFound reads a row of withKey.
+func scanFound(row pgx.Row) (Found, error) {
+	c, key := &Complaint{}, struct {
+		blob       *string
+		commitment []byte
+		version    *int
+	}{}
+	if err := row.Scan(append(c.pointers(), &key.blob, &key.commitment, &key.version)...); err != nil {
+		return Found{}, err
+	}
+	c.utc()
+	if key.blob == nil {
+		return Found{Complaint: c}, nil
+	}
+	return Found{Complaint: c, Key: &Wrapped{Blob: *key.blob, Commitment: key.commitment, Version: *key.version}}, nil
+}
 
 func ignoreMissing(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -124,30 +136,13 @@ type Found struct {
 // FindByToken returns whole complaints that carry a blind-index token, newest
 // first, with their wrapped keys.
 func (s *Store) FindByToken(ctx context.Context, institution string, t Token, limit int) ([]Found, error) {
-	rows, err := s.pool.Query(ctx, `select `+prefixed("c.")+`, w.wrapped, w.commitment, w.key_version
-		from sealtrail.blind_index b
-		join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
-		left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation
+	rows, err := s.pool.Query(ctx, withKey+`join sealtrail.blind_index b on b.institution = c.institution and b.complaint = c.id
 		where b.institution = $1 and b.field = $2 and b.epoch = $3 and b.token = $4
 		order by c.received_at desc, c.id limit $5`, institution, t.Field, t.Epoch, t.Token, limit)
 	if err != nil {
 		return nil, Classify(err)
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Found, error) {
-		c, key := &Complaint{}, struct {
-			blob       *string
-			commitment []byte
-			version    *int
-		}{}
-		if err := row.Scan(append(c.pointers(), &key.blob, &key.commitment, &key.version)...); err != nil {
-			return Found{}, err
-		}
-		c.utc()
-		if key.blob == nil {
-			return Found{Complaint: c}, nil
-		}
-		return Found{Complaint: c, Key: &Wrapped{Blob: *key.blob, Commitment: key.commitment, Version: *key.version}}, nil
-	})
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Found, error) { return scanFound(row) })
 	return found, Classify(err)
 }
 

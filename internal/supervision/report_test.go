@@ -25,7 +25,7 @@ func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // test data is for everybody
+		if err := os.WriteFile(path, got, 0o644); err != nil { // test data is for everybody
 			t.Fatal(err)
 		}
 	}

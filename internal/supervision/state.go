@@ -52,7 +52,7 @@ func milestoneKinds() [milestones]string {
 func milestoneOf(kind string) (milestone, bool) {
 	for m, k := range milestoneKinds() {
 		if k == kind {
-			return milestone(m), true //nolint:gosec // below milestones
+			return milestone(m), true // below milestones
 		}
 	}
 	return 0, false
@@ -184,7 +184,7 @@ func (n *names) id(s string) int32 {
 	if n.ids == nil {
 		n.ids = map[string]int32{}
 	}
-	id := int32(len(n.list)) //nolint:gosec // a log of 2^31 departments or persons does not fit its own size limits
+	id := int32(len(n.list)) // a log of 2^31 departments or persons does not fit its own size limits
 	n.ids[s] = id
 	n.list = append(n.list, s)
 	return id

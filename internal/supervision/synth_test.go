@@ -13,7 +13,7 @@ import (
 // arguments give the same log.
 func synthetic(t testing.TB, n, months int) []audit.Leaf {
 	t.Helper()
-	rnd := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test's data, not a secret
+	rnd := rand.New(rand.NewPCG(7, 7)) // a test's data, not a secret
 	j := &journal{t: t}
 	j.adopt("2025-12-31 00:00")
 	from, days := at(t, "2025-12-20 08:00"), months*30
