@@ -63,7 +63,9 @@ func (d *Door) CreateBatch(ctx context.Context, c Caller, purpose string, drafts
 	if len(drafts) == 0 || len(drafts) > MaxBatch {
 		return nil, invalid("/drafts", "out_of_range")
 	}
-	a, err := d.ask(ctx, c, question{action: "create", purpose: purpose})
+	short, cancelShort := context.WithTimeout(ctx, deadline)
+	defer cancelShort()
+	a, err := d.ask(short, c, question{action: "create", purpose: purpose})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,8 @@ func (d *Door) CreateBatch(ctx context.Context, c Caller, purpose string, drafts
 }
 
 // batchDeadline bounds a batch: MaxBatch complaints are two Vault batches and
-// one transaction.
+// one transaction. That a server is away is said within the shorter deadline by
+// the first question.
 const batchDeadline = 10 * time.Second
 
 // filing is one draft on its way into the store.
@@ -195,7 +198,9 @@ func (d *Door) dropExisting(ctx context.Context, a *asked, filings []*filing, ou
 	return fresh, nil
 }
 
-// existing answers a repeated filing: nothing is disclosed but that it is there.
+// existing answers a repeated filing. It discloses metadata of a record that is
+// there, so it is decided and recorded as such; whoever may not see the record
+// hears only that the filing is no new one.
 func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, error) {
 	loaded, err := d.cfg.Store.Load(ctx, d.cfg.Institution, id, a.caller.Person, a.at)
 	if err != nil {
@@ -204,11 +209,20 @@ func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, err
 	if loaded.Complaint == nil {
 		return nil, ErrNotFound
 	}
-	receipt, err := d.record(ctx, a.body(audit.StageEvent, "access.read", audit.Facts{"masked": 0}))
+	one := *a
+	one.action, one.row, one.key = "list", loaded.Complaint, loaded.Key
+	if err := d.decide(ctx, &one); err != nil {
+		if errors.Is(err, ErrNotFound) || errors.As(err, new(*RefusedError)) {
+			return nil, &ConflictError{Code: "duplicate"}
+		}
+		return nil, err
+	}
+	receipt, err := d.record(ctx, one.intent("access.list", nil, audit.Facts{"hits": 1}))
 	if err != nil {
 		return nil, err
 	}
-	created := d.created(loaded.Complaint, receiptRef(receipt))
+	d.outcome(ctx, &one, []pglog.Receipt{receipt}, nil, "answered")
+	created := d.created(one.row, receiptRef(receipt))
 	created.Existing = true
 	return created, nil
 }
