@@ -67,23 +67,33 @@ func own(t *testing.T, env ...string) *installation {
 	return in
 }
 
-// shared is one installation for all tests that leave it as they found it.
-var shared struct {
+// several is one installation for several tests, started by the first of them.
+type several struct {
 	once sync.Once
 	in   *installation
 	err  error
 }
 
-func common(t *testing.T) *installation {
+func (s *several) get(t *testing.T) *installation {
 	t.Helper()
-	shared.once.Do(func() { shared.in, shared.err = start() })
-	must(t, shared.err)
-	return shared.in
+	s.once.Do(func() { s.in, s.err = start() })
+	must(t, s.err)
+	return s.in
 }
 
+// The tests that leave an installation as they found it share one, and run in
+// parallel; those that take servers away share another, one after the other.
+var shared, roughShared several
+
+func common(t *testing.T) *installation { t.Helper(); return shared.get(t) }
+func rough(t *testing.T) *installation  { t.Helper(); return roughShared.get(t) }
+
 func stopShared() {
-	if shared.in != nil {
-		if err := shared.in.close(); err != nil {
+	for _, s := range []*several{&shared, &roughShared} {
+		if s.in == nil {
+			continue
+		}
+		if err := s.in.close(); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e: stopping:", err)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +36,7 @@ func killRounds(t *testing.T) int {
 // TestKilledServiceLosesNothingAcknowledged kills the service with SIGKILL
 // while eight callers hammer it, several times.
 func TestKilledServiceLosesNothingAcknowledged(t *testing.T) {
-	in := own(t)
+	in := rough(t)
 	l := newLoad(t, in)
 	for range 3 * killRounds(t) {
 		l.survive(func() {
@@ -51,7 +50,7 @@ func TestKilledServiceLosesNothingAcknowledged(t *testing.T) {
 // TestKilledDatabaseLosesNothingAcknowledged kills PostgreSQL with SIGKILL
 // under the same load. The service is not restarted: it heals.
 func TestKilledDatabaseLosesNothingAcknowledged(t *testing.T) {
-	in := own(t)
+	in := rough(t)
 	l := newLoad(t, in)
 	pid := in.ServicePid()
 	for range 2 * killRounds(t) {
@@ -158,10 +157,10 @@ func (l *load) readAll() {
 // checkCommands runs what an operator and an auditor run.
 func (l *load) checkCommands(pinned string) {
 	l.t.Helper()
-	if out, code := l.run2("trailcheck", "verify", "--key", l.KeyFile(), "--pinned", pinned, l.LogDir()); code != 0 {
+	if out, code := l.installation.run(l.t, "trailcheck", "verify", "--key", l.KeyFile(), "--pinned", pinned, l.LogDir()); code != 0 {
 		l.t.Errorf("trailcheck verify: exit code %d\n%s", code, out)
 	}
-	out, code := l.run2("sealtraild", "trail", "check", "--institution", "demo-bank",
+	out, code := l.installation.run(l.t, "sealtraild", "trail", "check", "--institution", "demo-bank",
 		"--database-url-file", filepath.Join(l.Dir(), "credentials", "database-url"), "--published", l.Published())
 	if code != 0 {
 		l.t.Errorf("sealtraild trail check: exit code %d\n%s", code, out)
@@ -193,5 +192,3 @@ func (l *load) checkWhole() {
 	l.t.Helper()
 	l.installation.checkWhole(l.t)
 }
-
-var _ = strings.TrimSpace
