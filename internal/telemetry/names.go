@@ -86,7 +86,7 @@ func spanAttributes() []string {
 		AttrMethod, AttrRoute, AttrStatus, AttrCode, AttrRequest, AttrCause, AttrCheck, AttrComponent,
 		"rule", "reason", "bundle", "outcome", "items", "entries", "size", "batch", "lease", "cached", "attempt", "vault_key", "stage", "kind",
 		"error.type", "exception.type", "otel.status_code",
-		// otelpgx; db.query.text and db.statement stay out although our SQL has no values in it
+		// of a database library; db.query.text and db.statement stay out although our SQL has no values in it
 		"db.system", "db.system.name", "db.operation", "db.operation.name", "db.collection.name", "db.namespace", "db.response.status_code",
 		"pgx.operation.type", "pgx.prepare_stmt.name", "pgx.rows_affected", "db.client.operation.batch.size",
 		// otelhttp, for calls to Vault: no URL, no path, no query
