@@ -21,6 +21,7 @@ type question struct {
 	transition      string   // name, for action transition
 	requester       string   // whose request is decided on, for reviews
 	fields          []string // fields that must all be allowed, by catalogue name
+	metaOnly        bool     // a read of clear attributes alone
 }
 
 // asked is an allowed question with the very facts that it was decided on.
@@ -135,12 +136,7 @@ func (a *asked) know(s *store.Subject) {
 		return
 	}
 	a.subject.Department, a.subject.StaffToken = s.Department, s.StaffToken
-	for _, duty := range s.Duties {
-		if slices.Contains(a.caller.Roles, duty.Role) && !slices.Contains(a.subject.Roles, duty.Role) {
-			a.subject.Roles = append(a.subject.Roles, duty.Role)
-			a.subject.Level = max(a.subject.Level, duty.Level)
-		}
-	}
+	a.subject.Roles, a.subject.Level = effective(s.Duties, a.caller.Roles)
 	a.subject.Unfit = unfit(s, a.action, a.at)
 	for _, g := range s.Grants {
 		a.subject.Grants = append(a.subject.Grants, policy.Grant{Record: g.Complaint, Purpose: g.Purpose, Groups: g.Groups, From: g.From, Until: g.Until})
@@ -148,6 +144,28 @@ func (a *asked) know(s *store.Subject) {
 	for _, b := range s.BreakGlass {
 		a.subject.BreakGlass = append(a.subject.BreakGlass, policy.BreakGlass{Record: b.Complaint, From: b.From, Until: b.Until})
 	}
+}
+
+// effective gives the roles that both token and register hold, and the level
+// that all of them reach: a level is a duty's own and lends nothing to another
+// role of the same person.
+func effective(duties []store.DutyFact, token []string) (roles []string, level uint8) {
+	levels := map[string]uint8{}
+	for _, duty := range duties {
+		if !slices.Contains(token, duty.Role) {
+			continue
+		}
+		if !slices.Contains(roles, duty.Role) {
+			roles = append(roles, duty.Role)
+		}
+		levels[duty.Role] = max(levels[duty.Role], duty.Level)
+	}
+	for i, role := range roles {
+		if i == 0 || levels[role] < level {
+			level = levels[role]
+		}
+	}
+	return roles, level
 }
 
 // unfit lists the reasons why a person may not act at all now: R6 training, R7
@@ -169,7 +187,7 @@ func unfit(s *store.Subject, action string, at time.Time) []string {
 	if s.ReviewOverdue {
 		codes = append(codes, "breakglass_unreviewed")
 	}
-	if action == "reveal" && s.RevealsThisHour >= s.RevealsPerHour {
+	if (action == "reveal" || action == "search") && s.RevealsThisHour >= s.RevealsPerHour {
 		codes = append(codes, "budget_spent")
 	}
 	return codes
@@ -222,7 +240,7 @@ func (d *Door) decide(ctx context.Context, a *asked) error {
 	done(err)
 	d.decided(ctx, a.action, a.decision)
 	if err != nil {
-		return policyError(err)
+		return d.undecidable(ctx, a, err)
 	}
 	if !a.decision.Allowed() {
 		if a.row != nil && a.decision.MetaDenied() {
@@ -234,6 +252,24 @@ func (d *Door) decide(ctx context.Context, a *asked) error {
 		return d.refuse(ctx, a)
 	}
 	return nil
+}
+
+// undecidable turns an error of the policy into the door's own. An attribute of
+// a stored record that is in no closed list was not written by this service: a
+// finding, and an entry.
+func (d *Door) undecidable(ctx context.Context, a *asked, err error) error {
+	if err == nil {
+		return nil
+	}
+	if a.row == nil || !errors.Is(err, policy.ErrUnknownAttribute) {
+		return policyError(err)
+	}
+	b := a.body(audit.StageEvent, "access.integrity", audit.Facts{"action": a.action, "what": "attribute.unknown", "table": "sealtrail.complaint"})
+	b.Decision = decisionRef(a.decision, audit.ResultDeny)
+	if _, err := d.record(ctx, b); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrIntegrity, "attribute.unknown")
 }
 
 func (a *asked) denied(fields []string) []string {
@@ -256,8 +292,20 @@ func (d *Door) refuse(ctx context.Context, a *asked) error {
 }
 
 // notFound records an access to a record that does not exist for this caller.
-// The entry says which; the answer does not.
+// The entry says which; the answer does not. A complaint that the log knows and
+// the table has lost is a finding: both cases look, so that both take as long.
 func (d *Door) notFound(ctx context.Context, a *asked) error {
+	known, err := d.cfg.Log.Trail(ctx, subjectOf(a.id), 1)
+	if err != nil {
+		return logError(err)
+	}
+	if a.row == nil && len(known) > 0 {
+		lost := a.body(audit.StageEvent, "access.integrity", audit.Facts{"action": a.action, "what": "record.missing", "table": "sealtrail.complaint"})
+		lost.Subject, lost.Decision = subjectOf(a.id), decisionRef(a.decision, audit.ResultDeny)
+		if _, err := d.record(ctx, lost); err != nil {
+			return err
+		}
+	}
 	if _, err := d.record(ctx, a.denial(true)); err != nil {
 		return err
 	}
@@ -288,6 +336,18 @@ func (d *Door) recordAll(ctx context.Context, bodies []audit.Body) ([]pglog.Rece
 	return receipts, nil
 }
 
+// told makes a conflict or a stale revision an entry before it is answered: it
+// says something of the record's present state.
+func (d *Door) told(ctx context.Context, a *asked, err error) error {
+	if _, conflict := errors.AsType[*ConflictError](err); !conflict && !errors.Is(err, ErrStale) {
+		return err
+	}
+	if _, unrecorded := d.record(ctx, a.body(audit.StageEvent, "access.read", audit.Facts{"masked": 0})); unrecorded != nil {
+		return unrecorded
+	}
+	return err
+}
+
 // spend takes one reveal from the budget, atomically; whoever comes second to
 // the last one is refused as if it had been empty from the start.
 func (d *Door) spend(ctx context.Context, a *asked) error {
@@ -302,7 +362,7 @@ func (d *Door) spend(ctx context.Context, a *asked) error {
 		return nil
 	}
 	a.subject.Unfit = append(a.subject.Unfit, "budget_spent")
-	if err := d.decide(ctx, a); err != nil {
+	if err := d.admit(ctx, a); err != nil {
 		return err
 	}
 	return errors.New("deciding on a spent budget: the policy does not refuse it")

@@ -86,7 +86,7 @@ func (d *Door) Read(ctx context.Context, c Caller, r ReadRequest) (*View, error)
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	// 1 ask
-	a, err := d.askRecord(ctx, c, question{action: "read", purpose: r.Purpose, id: r.ID})
+	a, err := d.askRecord(ctx, c, question{action: "read", purpose: r.Purpose, id: r.ID, metaOnly: r.MetaOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (d *Door) Amend(ctx context.Context, c Caller, r AmendRequest) (*View, erro
 		return nil, err
 	}
 	if a.row.Revision != r.Revision {
-		return nil, ErrStale
+		return nil, d.told(ctx, a, ErrStale)
 	}
 	next := *a.row
 	facts := audit.Facts{"fields_changed": len(r.Fields), "correction": true}
@@ -192,12 +192,12 @@ func (d *Door) Transition(ctx context.Context, c Caller, r TransitionRequest) (*
 		return nil, err
 	}
 	if a.row.Revision != r.Revision {
-		return nil, ErrStale
+		return nil, d.told(ctx, a, ErrStale)
 	}
 	next := *a.row
 	ch, err := d.move(ctx, a, &next, act, r.Inputs)
 	if err != nil {
-		return nil, err
+		return nil, d.told(ctx, a, err)
 	}
 	return d.alter(ctx, a, &next, ch)
 }
@@ -223,7 +223,7 @@ func (d *Door) alter(ctx context.Context, a *asked, next *store.Complaint, ch ch
 		return nil, err
 	}
 	if err := d.reseal(opened, a.row, next, ch.values, tokens); err != nil {
-		return nil, err
+		return nil, d.broken(ctx, a, receipt, err)
 	}
 	// 4 alter and record, in one transaction
 	event := a.event(ch.kind, next, ch.facts)

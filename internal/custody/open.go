@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
@@ -59,8 +60,8 @@ func (d *Door) open(ctx context.Context, a *asked, receipt pglog.Receipt, fields
 	if err := d.bound(a, receipt, fields); err != nil {
 		return nil, err
 	}
-	if len(fields) == 0 && (a.action == "read" || a.action == "list") {
-		return &opened{row: a.row}, nil // metadata only: no key is needed
+	if len(fields) == 0 && a.metadataOnly() {
+		return &opened{row: a.row}, nil // no key is needed
 	}
 	o, err := d.lend(ctx, a, receipt)
 	if err != nil {
@@ -113,11 +114,24 @@ func (d *Door) lend(ctx context.Context, a *asked, receipt pglog.Receipt) (*open
 	}
 	o := &opened{row: a.row, lease: lease, opener: opener, values: map[string]field.Plain{}}
 	o.manifest, err = opener.VerifyManifest(manifestInput(a.row), a.row.Manifest)
+	if err == nil {
+		// What was emptied or planted in the database is not "never stored".
+		err = o.manifest.CheckSet(a.row.Stored())
+	}
 	if err != nil {
 		o.close()
 		return nil, err
 	}
 	return o, nil
+}
+
+// metadataOnly reports whether the answer says nothing of any sealed field, not
+// even that it is empty.
+func (a *asked) metadataOnly() bool {
+	if a.metaOnly || a.action == "list" {
+		return true
+	}
+	return a.action == "read" && !slices.ContainsFunc(store.SealedFields, func(name string) bool { return a.decision.Effect(name) != policy.Deny })
 }
 
 // one opens one field, if its envelope is the one that the manifest lists.

@@ -123,6 +123,17 @@ func (c *Complaint) Field(name string) (envelope []byte, ok bool) {
 	return nil, false
 }
 
+// Stored lists the sealed fields of which there is an envelope.
+func (c *Complaint) Stored() []string {
+	names := make([]string, 0, len(SealedFields))
+	for i, envelope := range c.Sealed {
+		if envelope != nil {
+			names = append(names, SealedFields[i])
+		}
+	}
+	return names
+}
+
 // SealedIndex returns the position of a field in SealedFields, or -1.
 func SealedIndex(name string) int {
 	for i, field := range SealedFields {
