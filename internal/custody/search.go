@@ -36,23 +36,54 @@ func (d *Door) List(ctx context.Context, c Caller, r ListRequest) (*Page, error)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := d.cfg.Store.List(ctx, d.cfg.Institution, filter)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	found := make([]store.Found, len(rows))
-	for i, row := range rows {
-		found[i] = store.Found{Complaint: row}
-	}
-	page, err := d.page(ctx, a, found, false, audit.Facts{"hits": len(rows)})
+	shown, bodies, next, err := d.visible(ctx, a, filter)
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == filter.Limit {
-		last := rows[len(rows)-1]
-		page.Next = encodeCursor(cursor{last.DueAt, last.ID})
+	page, err := d.page(ctx, a, shown, bodies, false)
+	if err != nil {
+		return nil, err
 	}
+	page.Next = next
 	return page, nil
+}
+
+// listRounds bounds how many rows one list looks through, some 4,000, for a
+// page of rows that the caller may see.
+const listRounds = 10
+
+// visible gathers one page of rows that the caller may see, and one more to know
+// whether there is another page: rows that are hidden from her leave neither a
+// gap nor a page token behind, or the filters would be an oracle.
+func (d *Door) visible(ctx context.Context, a *asked, filter store.Filter) (shown []*asked, bodies []audit.Body, next string, err error) {
+	limit := filter.Limit
+	filter.Limit++
+	for range listRounds {
+		rows, err := d.cfg.Store.List(ctx, d.cfg.Institution, filter)
+		if err != nil {
+			return nil, nil, "", storeError(err)
+		}
+		found := make([]store.Found, len(rows))
+		for i, row := range rows {
+			found[i] = store.Found{Complaint: row}
+		}
+		more, asked, err := d.decideEach(ctx, a, found, false)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		shown, bodies = append(shown, more...), append(bodies, asked...)
+		if len(shown) > limit {
+			last := shown[limit-1].row
+			return shown[:limit], bodies[:limit], encodeCursor(cursor{last.DueAt, last.ID}), nil
+		}
+		if len(rows) < filter.Limit {
+			return shown, bodies, "", nil
+		}
+		last := rows[len(rows)-1]
+		filter.AfterDue, filter.AfterID = last.DueAt, last.ID
+		filter.Limit = min(2*filter.Limit, 500)
+	}
+	return shown, bodies, encodeCursor(cursor{filter.AfterDue, filter.AfterID}), nil
 }
 
 type cursor struct {
@@ -110,6 +141,9 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	if err != nil {
 		return nil, err
 	}
+	if err := d.spend(ctx, a); err != nil {
+		return nil, err
+	}
 	query := a.intent("access.search", []string{r.Field}, audit.Facts{"field": r.Field, "by_token": true})
 	query.Subject = "query:" + c.Request
 	query.Commit = newNote("term", string(term)).commit()
@@ -126,7 +160,11 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 		return nil, storeError(err)
 	}
 	// 3 each hit is an access of its own
-	page, err := d.page(ctx, a, found, true, audit.Facts{"hits": len(found)})
+	shown, bodies, err := d.decideEach(ctx, a, found, true)
+	if err != nil {
+		return nil, err
+	}
+	page, err := d.page(ctx, a, shown, bodies, true)
 	if err != nil {
 		return nil, err
 	}
@@ -136,15 +174,10 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	return page, nil
 }
 
-// page decides on each record, records one intent per record shown in a single
-// append, and opens what is masked.
-func (d *Door) page(ctx context.Context, a *asked, found []store.Found, sealed bool, outcome audit.Facts) (*Page, error) {
+// page records one intent per record shown in a single append, and opens what
+// is masked.
+func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audit.Body, sealed bool) (*Page, error) {
 	page := &Page{Items: []View{}}
-	shown, bodies, err := d.decideEach(ctx, a, found, sealed)
-	if err != nil {
-		return nil, err
-	}
-	page.Hidden = len(found) - len(shown)
 	if len(shown) == 0 {
 		receipt, err := d.record(ctx, a.body(audit.StageOutcome, "access.result", audit.Facts{"outcome": "answered", "hits": 0}))
 		if err != nil {
@@ -187,8 +220,11 @@ func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, se
 		}
 		var err error
 		one.decision, err = d.cfg.Policy.Decide(ctx, one.request(d.cfg.Institution, one.row))
+		if err = d.undecidable(ctx, &one, err); errors.Is(err, ErrIntegrity) {
+			continue // recorded; whether she may see it cannot be decided
+		}
 		if err != nil {
-			return nil, nil, policyError(err)
+			return nil, nil, err
 		}
 		if !one.decision.Allowed() || one.decision.Group(complaint.GroupMeta) == policy.Deny {
 			continue

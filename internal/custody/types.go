@@ -145,9 +145,6 @@ type Page struct {
 	Items []View   `json:"items"`
 	Next  string   `json:"next_page_token,omitempty"`
 	Audit AuditRef `json:"audit"`
-	// Hidden counts rows that matched but that the decision hides; only
-	// searches by officers see it.
-	Hidden int `json:"-"`
 }
 
 // RevealRequest opens named fields in clear.
