@@ -1,0 +1,241 @@
+package custody_test
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/sealtrail/sealtrail/internal/custody"
+)
+
+// entries counts the entries of a kind on a subject.
+func (h *house) entries(subject, kind string) (n int) {
+	h.t.Helper()
+	must(h.t, h.admin.QueryRow(h.t.Context(), `select count(*) from audit.entry where institution = $1 and subject like $2
+		and convert_from(body, 'utf8')::json->>'kind' = $3`, h.institution, subject, kind).Scan(&n))
+	return n
+}
+
+func (h *house) sql(statement string, args ...any) {
+	h.t.Helper()
+	_, err := h.admin.Exec(h.t.Context(), statement, args...)
+	must(h.t, err)
+}
+
+// A field that somebody emptied, or planted, in the database is a finding: it is
+// never "nothing was ever stored".
+func TestEmptiedAndPlantedFieldsAreFound(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	n := 0
+	for name, change := range map[string]string{
+		"shown":  "id_number_sealed = null",
+		"hidden": "demand_sealed = null, narrative_sealed = null",
+		"all":    "complainant_name_sealed = null, id_number_sealed = null, phone_sealed = null, bank_card_sealed = null, narrative_sealed = null",
+		"plant":  "plan_sealed = phone_sealed",
+	} {
+		n++
+		created := h.file(n)
+		h.walk(created, "accept", "classify", "assign")
+		h.sql("update sealtrail.complaint set "+change+" where id = $1", created.ID)
+		_, err := h.Read(t.Context(), h.as("han"), custody.ReadRequest{ID: created.ID, Purpose: "handle"})
+		if !errors.Is(err, custody.ErrIntegrity) {
+			t.Errorf("%s: read: got %v, want ErrIntegrity", name, err)
+		}
+		_, err = h.Reveal(t.Context(), h.as("han"), custody.RevealRequest{ID: created.ID, Purpose: "handle", Fields: []string{"id_number"}, Reason: "verify identity"})
+		if !errors.Is(err, custody.ErrIntegrity) {
+			t.Errorf("%s: reveal: got %v, want ErrIntegrity", name, err)
+		}
+		if n := h.entries("complaint:"+created.ID, "access.integrity"); n != 2 {
+			t.Errorf("%s: got %d entries about it, want 2", name, n)
+		}
+	}
+}
+
+// Filing somebody else's source id again tells who may not see that complaint
+// nothing of it, and stands in its trail.
+func TestRepeatedFilingTellsNothingOfAHiddenComplaint(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	d := draft(1)
+	d.Fields["whistle_report"] = "柜员收受回扣,请查。"
+	first, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: d})
+	must(t, err)
+	again, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: d})
+	if conflict := (*custody.ConflictError)(nil); again != nil || !errors.As(err, &conflict) || conflict.State != "" {
+		t.Errorf("a hidden complaint filed again: got %+v, %v, want a conflict that says nothing", again, err)
+	}
+	if n := h.entries("complaint:"+first.ID, "access.denied"); n != 1 {
+		t.Errorf("got %d refusals in its trail, want 1", n)
+	}
+	plain := draft(2)
+	plain.Fields = map[string]string{"narrative": "请退还年费"}
+	_, err = h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: plain})
+	must(t, err)
+	shown, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: plain})
+	must(t, err)
+	if shown.State != "recorded" || shown.Revision != 1 || h.entries("complaint:"+shown.ID, "access.list") != 1 {
+		t.Errorf("a visible complaint filed again: got %+v", shown)
+	}
+}
+
+// A list is no oracle: rows that the caller may not see leave no empty page and
+// no page token behind.
+func TestListHidesWhatItHides(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for n := range 4 {
+		d := draft(n)
+		d.Department = "loans" // of which han knows nothing
+		_, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: d})
+		must(t, err)
+	}
+	page, err := h.List(t.Context(), h.as("han"), custody.ListRequest{Purpose: "handle", PageSize: 1})
+	must(t, err)
+	if len(page.Items) != 0 || page.Next != "" {
+		t.Errorf("four hidden rows: got %d items and token %q", len(page.Items), page.Next)
+	}
+	seen := map[string]bool{}
+	for n := 10; n < 13; n++ {
+		seen[h.file(n).ID] = false
+	}
+	req := custody.ListRequest{Purpose: "handle", PageSize: 1}
+	for range 3 {
+		page, err = h.List(t.Context(), h.as("hugo"), req)
+		must(t, err)
+		if len(page.Items) != 1 {
+			t.Fatalf("got %d items, want 1", len(page.Items))
+		}
+		seen[page.Items[0].ID] = true
+		req.After = page.Next
+	}
+	if page.Next != "" || len(seen) != 3 {
+		t.Errorf("after the last visible row: token %q, seen %v", page.Next, seen)
+	}
+	for id, was := range seen {
+		if !was {
+			t.Errorf("%s was never listed", id)
+		}
+	}
+}
+
+// One row with a value outside its closed list hides no other.
+func TestAnUnknownLevelBreaksOneRowOnly(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	bad, good := h.file(1), h.file(2)
+	h.sql("update sealtrail.complaint set level = 'xx' where id = $1", bad.ID)
+	page, err := h.List(t.Context(), h.as("ivy"), custody.ListRequest{Purpose: "handle"})
+	must(t, err)
+	if len(page.Items) != 1 || page.Items[0].ID != good.ID {
+		t.Errorf("got %d items, want the sound one", len(page.Items))
+	}
+	if _, err = h.Read(t.Context(), h.as("ivy"), custody.ReadRequest{ID: bad.ID, Purpose: "handle"}); !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("reading it: got %v, want ErrIntegrity", err)
+	}
+	if n := h.entries("complaint:"+bad.ID, "access.integrity"); n != 2 {
+		t.Errorf("got %d entries about it, want 2", n)
+	}
+}
+
+// A change to a record with a tampered field that the change does not touch is
+// an integrity error with its entry, and nothing is sealed anew.
+func TestAmendBesideATamperedField(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	revision := h.walk(created, "accept", "classify", "assign")
+	h.sql("update sealtrail.complaint set narrative_sealed = set_byte(narrative_sealed, 60, get_byte(narrative_sealed, 60) # 1) where id = $1", created.ID)
+	text := "退还年费"
+	_, err := h.Amend(t.Context(), h.as("han"), custody.AmendRequest{ID: created.ID, Purpose: "handle", Revision: revision, Fields: map[string]*string{"plan": &text}})
+	if !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("got %v, want ErrIntegrity", err)
+	}
+	if n := h.entries("complaint:"+created.ID, "access.integrity"); n != 1 {
+		t.Errorf("got %d entries about it, want 1", n)
+	}
+}
+
+// An answer that tells a state or that a revision is old is an access.
+func TestConflictsAreEntries(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	revision := h.walk(created, "accept", "classify", "assign")
+	before := h.entries("complaint:"+created.ID, "access.read")
+	text := "退还年费"
+	_, err := h.Amend(t.Context(), h.as("han"), custody.AmendRequest{ID: created.ID, Purpose: "handle", Revision: revision - 1, Fields: map[string]*string{"plan": &text}})
+	if !errors.Is(err, custody.ErrStale) {
+		t.Fatalf("got %v, want ErrStale", err)
+	}
+	_, err = h.Transition(t.Context(), h.as("han"), custody.TransitionRequest{ID: created.ID, Purpose: "handle", Revision: revision, Name: "decide"})
+	if conflict := (*custody.ConflictError)(nil); !errors.As(err, &conflict) {
+		t.Fatalf("got %v, want a conflict", err)
+	}
+	if n := h.entries("complaint:"+created.ID, "access.read") - before; n != 2 {
+		t.Errorf("got %d entries, want 2", n)
+	}
+}
+
+// A search can guess, so it spends the budget that a reveal spends (R10).
+func TestSearchSpendsTheBudget(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	search := func() error {
+		_, err := h.Search(t.Context(), h.as("ivy"), custody.SearchRequest{Purpose: "handle", Field: "phone", Value: "13800138000"})
+		return err
+	}
+	for range 5 {
+		must(t, search())
+	}
+	var refused *custody.RefusedError
+	if err := search(); !errors.As(err, &refused) || refused.Decision.Reason != "budget_spent" {
+		t.Errorf("the sixth search of an hour of five: got %v", err)
+	}
+}
+
+// A duty's level counts for no other role: the lowest of them binds.
+func TestLevelsOfTwoDutiesDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	revision := h.walk(created, "accept")
+	inputs := maps.Clone(moves["classify"].inputs)
+	inputs["level"] = "major"
+	view, err := h.Transition(t.Context(), h.as("ivy"), custody.TransitionRequest{ID: created.ID, Purpose: "handle", Revision: revision, Name: "classify", Inputs: inputs})
+	must(t, err)
+	_, err = h.Transition(t.Context(), h.as("hedda"), custody.TransitionRequest{ID: created.ID, Purpose: "handle", Revision: view.Revision, Name: "assign", Inputs: moves["assign"].inputs})
+	must(t, err)
+	h.sql("update people.duty set level = 1 where institution = $1 and person = 'han'", h.institution)
+	h.duty("han", "intake", "major", "cards")
+	caller := h.as("han")
+	caller.Roles = []string{"intake", "handler"}
+	_, err = h.Reveal(t.Context(), caller, custody.RevealRequest{ID: view.ID, Purpose: "handle", Fields: []string{"phone"}, Reason: "verify identity"})
+	var refused *custody.RefusedError
+	if !errors.As(err, &refused) {
+		t.Errorf("a general handler with a major intake duty: got %v, want a refusal", err)
+	}
+}
+
+// A complaint that the log knows and the table has lost is a finding.
+func TestALostRecordIsFound(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	h.sql("delete from sealtrail.blind_index where complaint = $1", created.ID)
+	h.sql("delete from sealtrail.complaint where id = $1", created.ID)
+	if _, err := h.Read(t.Context(), h.as("ivy"), custody.ReadRequest{ID: created.ID, Purpose: "handle"}); !errors.Is(err, custody.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	if n := h.entries("complaint:"+created.ID, "access.integrity"); n != 1 {
+		t.Errorf("got %d entries about it, want 1", n)
+	}
+	unknown := strings.Repeat("0", 8) + "-0000-4000-8000-000000000001"
+	if _, err := h.Read(t.Context(), h.as("ivy"), custody.ReadRequest{ID: unknown, Purpose: "handle"}); !errors.Is(err, custody.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	if n := h.entries("complaint:"+unknown, "%"); n != 0 {
+		t.Errorf("an unknown id got a trail")
+	}
+}
