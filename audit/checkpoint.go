@@ -64,6 +64,19 @@ const (
 	maxSigs = 100
 )
 
+// CheckpointOrigin reads the origin of a signed checkpoint without believing it; empty for what is no checkpoint.
+func CheckpointOrigin(msg []byte) string {
+	n, err := SplitNote(msg)
+	if err != nil {
+		return ""
+	}
+	c, err := ParseCheckpoint(n.Text)
+	if err != nil {
+		return ""
+	}
+	return c.Origin
+}
+
 // SplitNote splits a signed note. It refuses, wrapping [ErrCheckpoint], whatever has a second spelling, such as base64 with
 // stray bits, so that a changed byte anywhere in a stored note is either an error here or a signature that fails.
 func SplitNote(msg []byte) (SignedNote, error) {

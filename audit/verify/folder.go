@@ -104,11 +104,11 @@ func shareSaved(fsys fs.FS, dirs []string, opts *Options) ([]share, error) {
 		}
 	}
 	for _, raw := range opts.Pinned {
-		i := byOrigin[noteOrigin(raw)]
+		i := byOrigin[audit.CheckpointOrigin(raw)]
 		shares[i].pinned = append(shares[i].pinned, raw)
 	}
 	for _, raw := range opts.WitnessCheckpoints {
-		i := byOrigin[noteOrigin(raw)]
+		i := byOrigin[audit.CheckpointOrigin(raw)]
 		shares[i].witness = append(shares[i].witness, raw)
 	}
 	return shares, nil
@@ -120,20 +120,8 @@ func originOf(fsys fs.FS, dir string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	origin := noteOrigin(raw)
+	origin := audit.CheckpointOrigin(raw)
 	return origin, origin != ""
-}
-
-func noteOrigin(raw []byte) string {
-	n, err := audit.SplitNote(raw)
-	if err != nil {
-		return ""
-	}
-	c, err := audit.ParseCheckpoint(n.Text)
-	if err != nil {
-		return ""
-	}
-	return c.Origin
 }
 
 // errEnough stops a verification whose entries nobody reads on.

@@ -100,10 +100,16 @@ func (d *Door) RequestGrant(_ context.Context, c custody.Caller, g custody.Grant
 		return nil, err
 	}
 	defer d.mu.Unlock()
+	if len(g.Complaint) != idLength {
+		return nil, custody.ErrNotFound
+	}
 	g.ID, g.State, g.Requester, g.Reason, g.Audit = "grant-1", "requested", c.Person, "", d.audit()
 	d.grants[g.ID] = &g
 	return &g, nil
 }
+
+// idLength is the length of a complaint's id: nothing else names one.
+const idLength = 36
 
 // ReviewGrant implements httpapi.Grants; nobody reviews her own.
 func (d *Door) ReviewGrant(_ context.Context, c custody.Caller, id string, approve bool) (*custody.Grant, error) {
@@ -148,6 +154,9 @@ func (d *Door) OpenBreakGlass(_ context.Context, c custody.Caller, b custody.Bre
 		return nil, err
 	}
 	defer d.mu.Unlock()
+	if len(b.Complaint) != idLength {
+		return nil, custody.ErrNotFound
+	}
 	b.ID, b.State, b.Person, b.Reason, b.Audit = "bg-1", "open", c.Person, "", d.audit()
 	d.breaks[b.ID] = &b
 	return &b, nil

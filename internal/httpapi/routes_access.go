@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sealtrail/sealtrail/internal/custody"
@@ -45,22 +44,11 @@ func (p grantParam) ids() []string { return []string{p.ID} }
 func auditOfGrant(g *custody.Grant) custody.AuditRef           { return g.Audit }
 func auditOfBreakGlass(b *custody.BreakGlass) custody.AuditRef { return b.Audit }
 
-// bodyComplaint checks a complaint id that stands in a body.
-func (x *exchange) bodyComplaint(id string) (string, error) {
-	if id = strings.ToLower(id); !isUUID(id) {
-		return "", x.newProblem(codeNotFound)
-	}
-	return id, nil
-}
-
 func (s *service) access() {
 	door := s.cfg.Door
 	command(s, operation{id: "requestAccess", path: "/v1/access-requests", tag: "access", summary: "Ask for an access grant", status: http.StatusCreated},
 		func(ctx context.Context, x *exchange, _ *struct{}, b *GrantInput) (*reply[*custody.Grant], error) {
-			id, err := x.bodyComplaint(b.Complaint)
-			if err != nil {
-				return nil, err
-			}
+			id := IDParam{ID: b.Complaint}.complaintID()
 			g, err := door.RequestGrant(ctx, x.caller, custody.Grant{Complaint: id, Purpose: b.Purpose, Groups: b.Groups, Reason: b.Reason, Minutes: b.Minutes})
 			return answered(g, auditOfGrant, err)
 		})
@@ -87,10 +75,7 @@ func (s *service) breakGlass() {
 	door := s.cfg.Door
 	command(s, operation{id: "openBreakGlass", path: "/v1/break-glass", tag: "access", summary: "Open one record in an emergency", status: http.StatusCreated},
 		func(ctx context.Context, x *exchange, _ *struct{}, b *BreakGlassInput) (*reply[*custody.BreakGlass], error) {
-			id, err := x.bodyComplaint(b.Complaint)
-			if err != nil {
-				return nil, err
-			}
+			id := IDParam{ID: b.Complaint}.complaintID()
 			asked := custody.BreakGlass{Complaint: id, Ticket: b.Ticket, Reason: b.Reason}
 			if b.Until != nil {
 				asked.Until = *b.Until

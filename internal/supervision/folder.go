@@ -82,31 +82,18 @@ func Sources(folder fs.FS, o verify.Options) ([]Source, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("looking for logs: %w", err)
 		}
-		out[i].origin = originOf(raw)
+		out[i].origin = audit.CheckpointOrigin(raw)
 		byOrigin[out[i].origin] = i
 	}
 	for _, raw := range o.Pinned {
-		s := &out[byOrigin[originOf(raw)]].Options
+		s := &out[byOrigin[audit.CheckpointOrigin(raw)]].Options
 		s.Pinned = append(s.Pinned, raw)
 	}
 	for _, raw := range o.WitnessCheckpoints {
-		s := &out[byOrigin[originOf(raw)]].Options
+		s := &out[byOrigin[audit.CheckpointOrigin(raw)]].Options
 		s.WitnessCheckpoints = append(s.WitnessCheckpoints, raw)
 	}
 	return out, nil
-}
-
-// originOf reads a checkpoint's origin without believing it; empty for what is no checkpoint.
-func originOf(raw []byte) string {
-	n, err := audit.SplitNote(raw)
-	if err != nil {
-		return ""
-	}
-	c, err := audit.ParseCheckpoint(n.Text)
-	if err != nil {
-		return ""
-	}
-	return c.Origin
 }
 
 // AsOf keeps of the sources the logs that a report's header names, each cut to the size it had then, in the header's order:
