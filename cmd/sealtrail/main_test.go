@@ -197,7 +197,7 @@ func TestImportIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s.door.Seen = func(string, custody.Caller) { cancel() }
 	var out, errOut bytes.Buffer
-	code := run(ctx, []string{"--server", s.url, "--token-file", filepath.Join(s.dir, "handler.token"), "--purpose", "handle", "import", "--batch", "5", name},
+	code := run(ctx, []string{"--server", s.url, "--token-file", filepath.Join(s.dir, "handler.token"), "--purpose", "handle", "import", "--batch", "5", "--connections", "1", name},
 		&streams{out: &out, err: &errOut})
 	if code != exitcode.Interrupted || !strings.Contains(errOut.String(), "progress is saved") {
 		t.Errorf("%s %s", code, errOut.String())
