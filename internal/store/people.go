@@ -51,44 +51,6 @@ type BreakGlassFact struct {
 // it narrows the requester's own decisions. Clock G-BREAK: 24 hours.
 const reviewWithin = "24 hours"
 
-const selectSubject = `select p.kind, p.department, p.status, p.staff_bidx,
-	(select coalesce(jsonb_agg(jsonb_build_object('role', d.role, 'level', d.level, 'department', d.department)), '[]')
-		from people.duty d where d.institution = $1 and d.person = $2 and d.confirmed_by is not null
-		and d.ended_at is null and d.valid_from <= $3 and d.valid_until > $3),
-	(select max(t.valid_until) from people.training t where t.institution = $1 and t.person = $2 and t.course = 'confidentiality'),
-	exists (select from people.undertaking u join people.requirement r on r.institution = u.institution
-		and r.name = 'undertaking_version' and r.value = u.version where u.institution = $1 and u.person = $2),
-	coalesce((select b.reveals from people.budget b where b.institution = $1 and b.person = $2 and b.hour = date_trunc('hour', $3::timestamptz)), 0),
-	coalesce((select r.value::int from people.requirement r where r.institution = $1 and r.name = 'reveals_per_hour'), 0),
-	(select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'complaint', g.complaint, 'purpose', g.purpose, 'groups', g.groups,
-		'from', g.valid_from, 'until', g.valid_until)), '[]')
-		from people.access_grant g where g.institution = $1 and g.requester = $2 and g.state = 'issued' and g.valid_until > $3),
-	(select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'complaint', g.complaint, 'from', g.opened_at, 'until', g.valid_until)), '[]')
-		from people.break_glass g where g.institution = $1 and g.person = $2 and g.closed_at is null and g.valid_until > $3),
-	exists (select from people.break_glass g where g.institution = $1 and g.person = $2 and g.reviewed_at is null
-		and coalesce(g.closed_at, g.valid_until) < $3::timestamptz - interval '` + reviewWithin + `')
-	from people.person p where p.institution = $1 and p.id = $2`
-
-func queueSubject(batch *pgx.Batch, institution, person string, at time.Time, into **Subject) {
-	batch.Queue(selectSubject, institution, person, at).QueryRow(func(row pgx.Row) error {
-		s := &Subject{}
-		err := row.Scan(&s.Kind, &s.Department, &s.Status, &s.StaffToken, &s.Duties, &s.TrainedUntil, &s.Undertaken,
-			&s.RevealsThisHour, &s.RevealsPerHour, &s.Grants, &s.BreakGlass, &s.ReviewOverdue)
-		if err == nil {
-			*into = s
-		}
-		return ignoreMissing(err)
-	})
-}
-
-// Subject reads the facts of one person; nil if the register does not know her.
-func (s *Store) Subject(ctx context.Context, institution, person string, at time.Time) (*Subject, error) {
-	batch := &pgx.Batch{}
-	var subject *Subject
-	queueSubject(batch, institution, person, at, &subject)
-	return subject, Classify(s.pool.SendBatch(ctx, batch).Close())
-}
-
 // SpendReveal takes one reveal from the person's budget of this hour. It
 // returns false, and takes nothing, when limit reveals are already spent; the
 // count is right under concurrency because the row is.

@@ -167,3 +167,65 @@ func TestIdempotencyKeyIsUsedOnce(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// What a process remembers of a person is confirmed by the register's epoch:
+// every change of the register is seen by the very next question, and so is
+// every instant at which an appointment begins or ends.
+func TestRememberedFactsAreNeverStale(t *testing.T) {
+	t.Parallel()
+	s, pool, _ := open(t)
+	other := store.New(pool) // another process: it changes, s remembers
+	ctx := t.Context()
+	insert(t, s, row(1))
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	change := func(f func(tx pgx.Tx) error) { t.Helper(); must(t, other.Tx(ctx, f)) }
+	change(func(tx pgx.Tx) error {
+		must(t, other.InsertPerson(ctx, tx, store.Person{Institution: inst, ID: "han", Kind: "human", Status: "active"}))
+		return other.InsertDuty(ctx, tx, store.Duty{Institution: inst, ID: id(1), Person: "han", Role: "handler", AppointedBy: "a", Level: 1,
+			From: at.Add(time.Second), Until: at.Add(3 * time.Second)})
+	})
+	both := func(at time.Time) *store.Subject {
+		t.Helper()
+		loaded, err := s.Load(ctx, inst, id(1), "han", at)
+		must(t, err)
+		subject, err := s.Subject(ctx, inst, "han", at)
+		must(t, err)
+		if diff := cmp.Diff(loaded.Subject, subject); diff != "" {
+			t.Fatalf("Load and Subject disagree:\n%s", diff)
+		}
+		return subject
+	}
+	duties := func(seconds int) int {
+		t.Helper()
+		return len(both(at.Add(time.Duration(seconds) * time.Second)).Duties)
+	}
+	if duties(0)+duties(2) != 0 {
+		t.Error("an appointment counts before somebody confirmed it")
+	}
+	change(func(tx pgx.Tx) error { return other.ConfirmDuty(ctx, tx, inst, id(1), "b") })
+	for seconds, want := range []int{0, 1, 1, 0, 0} {
+		if got := duties(seconds); got != want {
+			t.Errorf("%d s in, %d duties, want %d", seconds, got, want)
+		}
+	}
+	if first, again := both(at), both(at); first != again {
+		t.Error("nothing changed, and nothing was remembered")
+	}
+	change(func(tx pgx.Tx) error { return other.InsertUndertaking(ctx, tx, inst, "han", "v1", at) })
+	change(func(tx pgx.Tx) error {
+		return other.InsertTraining(ctx, tx, inst, "han", "confidentiality", "t", at, at.Add(time.Hour), 90)
+	})
+	if both(at).TrainedUntil == nil {
+		t.Error("a training is not seen")
+	}
+	change(func(tx pgx.Tx) error { return other.SetPersonStatus(ctx, tx, inst, "han", "left") })
+	if got := both(at).Status; got != "left" {
+		t.Errorf("whoever left is %s", got)
+	}
+	if unknown, err := s.Load(ctx, inst, id(404), "han", at); err != nil || unknown.Complaint != nil || unknown.Subject == nil {
+		t.Errorf("unknown complaint: %+v, %v", unknown, err)
+	}
+	if nobody, err := s.Subject(ctx, inst, "nobody", at); err != nil || nobody != nil {
+		t.Errorf("unknown person: %+v, %v", nobody, err)
+	}
+}

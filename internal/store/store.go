@@ -36,7 +36,10 @@ var (
 )
 
 // Store moves rows. It is safe for concurrent use.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool     *pgxpool.Pool
+	subjects subjects
+}
 
 // New returns a Store on pool, which the caller keeps and closes.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
