@@ -200,7 +200,8 @@ func (d *Door) dropExisting(ctx context.Context, a *asked, filings []*filing, ou
 
 // existing answers a repeated filing. It discloses metadata of a record that is
 // there, so it is decided and recorded as such; whoever may not see the record
-// hears only that the filing is no new one.
+// hears its id and that the filing is no new one, so that an import that is run
+// again comes to its end.
 func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, error) {
 	loaded, err := d.cfg.Store.Load(ctx, d.cfg.Institution, id, a.caller.Person, a.at)
 	if err != nil {
@@ -211,10 +212,16 @@ func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, err
 	}
 	one := *a
 	one.action, one.row, one.key = "list", loaded.Complaint, loaded.Key
-	if err := d.decide(ctx, &one); err != nil {
-		if errors.Is(err, ErrNotFound) || errors.As(err, new(*RefusedError)) {
-			return nil, &ConflictError{Code: "duplicate"}
+	err = d.decide(ctx, &one)
+	refused, _ := errors.AsType[*RefusedError](err)
+	if refused != nil || errors.Is(err, ErrNotFound) { // recorded
+		hidden := &Created{ID: id, Due: []Due{}, Existing: true}
+		if refused != nil {
+			hidden.Audit = refused.Audit
 		}
+		return hidden, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	receipt, err := d.record(ctx, one.intent("access.list", nil, audit.Facts{"hits": 1}))
