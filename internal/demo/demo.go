@@ -10,9 +10,12 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +39,9 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Count == 0 {
 		cfg.Count = 300
+	}
+	if err := cfg.check(); err != nil {
+		return err
 	}
 	dir, cleanUp, err := folder(cfg.Dir)
 	if err != nil {
@@ -62,11 +68,29 @@ func Run(ctx context.Context, cfg Config) error {
 	return errors.Join(err, s.Stop(), cleanUp())
 }
 
+// check refuses what would fail only after everything was set up.
+func (cfg *Config) check() error {
+	if cfg.Count < 0 {
+		return errors.New("--count: want a number above 0")
+	}
+	if cfg.Data == "" {
+		return nil
+	}
+	info, err := os.Stat(cfg.Data)
+	if err != nil {
+		return fmt.Errorf("reading --data: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("reading --data: %s is no file", cfg.Data)
+	}
+	return nil
+}
+
 // marker is the file by which a folder is known to be a demo's.
 const marker = "demo.json"
 
 // folder makes the demo's folder. A chosen folder that holds an earlier demo is
-// emptied; one that holds anything else is refused.
+// emptied; one that holds anything else, or a demo that still runs, is refused.
 func folder(chosen string) (dir string, cleanUp func() error, err error) {
 	if chosen == "" {
 		cache, err := os.UserCacheDir()
@@ -89,14 +113,37 @@ func folder(chosen string) (dir string, cleanUp func() error, err error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
-		if _, known := os.Stat(filepath.Join(dir, marker)); known != nil {
+		raw, err := os.ReadFile(filepath.Join(dir, marker))
+		if err != nil {
 			return "", nil, fmt.Errorf("the folder %s holds something else than a demo: choose another one with --dir", dir)
+		}
+		if running(raw) {
+			return "", nil, fmt.Errorf("the demo of the folder %s still runs: stop it, or choose another folder with --dir", dir)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return "", nil, fmt.Errorf("emptying the demo's folder: %w", err)
 		}
 	}
 	return dir, func() error { return nil }, nil
+}
+
+// running says whether any server that a demo.json names still listens.
+func running(description []byte) bool {
+	var d sandbox.Description
+	if err := json.Unmarshal(description, &d); err != nil {
+		return false
+	}
+	for _, address := range []string{d.API, d.Witness, d.Vault, d.Database} {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" {
+			continue
+		}
+		if conn, err := net.DialTimeout("tcp", u.Host, time.Second); err == nil {
+			conn.Close()
+			return true
+		}
+	}
+	return false
 }
 
 // programs finds the folder with the three commands: beside this program.

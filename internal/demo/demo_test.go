@@ -2,11 +2,15 @@ package demo_test
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sealtrail/sealtrail/internal/demo"
 )
 
 // TestTheStoryHolds builds the three commands and tells the whole story once,
@@ -48,5 +52,39 @@ func TestAForeignFolderIsLeftAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(keep); err != nil {
 		t.Error("a foreign file is gone")
+	}
+}
+
+// TestWrongOrdersAreRefusedAtOnce: what cannot work is said before anything is
+// set up, and a demo that still runs keeps its folder.
+func TestWrongOrdersAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	running := t.TempDir()
+	description := fmt.Sprintf(`{"api":"http://%s"}`, listener.Addr())
+	if err := os.WriteFile(filepath.Join(running, "demo.json"), []byte(description), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		cfg  demo.Config
+		want string
+	}{
+		"a file of complaints that is not there": {demo.Config{Data: filepath.Join(running, "none.csv")}, "--data"},
+		"a folder as file of complaints":         {demo.Config{Data: running}, "--data"},
+		"a count below nothing":                  {demo.Config{Count: -3}, "--count"},
+		"the folder of a demo that runs":         {demo.Config{Dir: running}, "still runs"},
+	} {
+		var out bytes.Buffer
+		tc.cfg.Out, tc.cfg.Once = &out, true
+		if err := demo.Run(t.Context(), tc.cfg); err == nil || !strings.Contains(err.Error(), tc.want) || out.Len() > 0 {
+			t.Errorf("%s: got %v, want a refusal with %q before anything is printed\n%s", name, err, tc.want, out.String())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(running, "demo.json")); err != nil {
+		t.Error("the folder of a demo that runs was emptied")
 	}
 }

@@ -351,7 +351,7 @@ func (s *story) trail(ctx context.Context) error {
 
 // invite prints how to go on while the demo stays up.
 func (s *story) invite() {
-	s.say("\n━━", "演示保持运行。Ctrl-C 停止并清理。", "the demo stays up. Ctrl-C takes everything down.")
+	s.say("\n━━", "演示保持运行。Ctrl-C 全部停止。", "the demo stays up. Ctrl-C takes everything down.")
 	s.say("", "  API %s   运维 %s   见证 %s", "  API %s   ops %s   witness %s", s.API, s.Ops, s.WitnessURL)
 	s.say("", "  给脚本用:%s", "  for scripts: %s", filepath.Join(s.Dir(), marker))
 	s.say("", "  登录(令牌文件):", "  logins (token files):")
@@ -359,12 +359,13 @@ func (s *story) invite() {
 		s.say("", "    %-14s %s   %s", "    %-14s %s   %s", p.ID, s.TokenFile(p.ID), p.Name)
 	}
 	s.say("", "  试试:", "  try:")
-	env := fmt.Sprintf("SEALTRAIL_SERVER=%s SEALTRAIL_TOKEN_FILE=%s", s.API, s.TokenFile("handler-chen"))
+	env := fmt.Sprintf("SEALTRAIL_SERVER=%s SEALTRAIL_TOKEN_FILE=%s", s.API, quoted(s.TokenFile("handler-chen")))
+	sealtrail, trailcheck := quoted(s.Program("sealtrail")), quoted(s.Program("trailcheck"))
 	for _, line := range []string{
-		env + " " + s.Program("sealtrail") + " complaint list --purpose handle",
-		env + " " + s.Program("sealtrail") + " complaint get " + s.complaint + " --purpose handle",
-		s.Program("trailcheck") + " verify --key " + s.KeyFile() + " --witness " + s.WitnessKey + " " + s.LogDir(),
-		s.Program("trailcheck") + " explain " + s.LogDir() + " 0",
+		env + " " + sealtrail + " complaint list --purpose handle",
+		env + " " + sealtrail + " complaint get " + s.complaint + " --purpose handle",
+		trailcheck + " verify --key " + quoted(s.KeyFile()) + " --witness " + s.WitnessKey + " " + quoted(s.LogDir()),
+		trailcheck + " explain --key " + quoted(s.KeyFile()) + " " + quoted(s.LogDir()) + " 0",
 	} {
 		s.say("", "    %s", "    %s", line)
 	}

@@ -99,12 +99,17 @@ func (s *story) typed(name string, args []string) string {
 	words := []string{name}
 	for _, a := range args {
 		a = strings.ReplaceAll(a, s.Dir()+string(filepath.Separator), "")
-		if strings.ContainsAny(a, " '\"$") || a == "" {
-			a = "'" + a + "'"
-		}
-		words = append(words, a)
+		words = append(words, quoted(a))
 	}
 	return strings.Join(words, " ")
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n'\"$`\\;&|<>()*?[]#~!{}") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // as runs sealtrail as a persona.
