@@ -93,7 +93,7 @@ func auditRef(p pglog.Pending) AuditRef {
 
 // outcome queues what came of intents. A full queue makes the caller write it
 // herself: an outcome may be late, never dropped while the process lives. One
-// that dies with the process is closed as unknown by the reaper.
+// that dies with the process leaves its request open, which trailcheck counts.
 func (d *Door) outcome(ctx context.Context, a *asked, intents []pglog.Receipt, o *opened, result string) {
 	ids := make([]string, len(intents))
 	for i, r := range intents {
