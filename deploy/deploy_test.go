@@ -119,9 +119,12 @@ var envTag = regexp.MustCompile(`env:"([A-Z0-9_]+)"([^` + "`" + `\n]*required:""
 func TestEnvironmentIsWhatTheServiceReads(t *testing.T) {
 	t.Parallel()
 	used, required := map[string]bool{}, 0
-	known := environment(t)
+	known, whole := environment(t), read(t, "sealtraild.env")
 	for _, m := range envTag.FindAllStringSubmatch(string(read(t, "../internal/server/config.go")), -1) {
 		used[m[1]] = true
+		if !bytes.Contains(whole, []byte(m[1]+"=")) {
+			t.Errorf("sealtraild.env says nothing of %s, not even in a comment", m[1])
+		}
 		if m[2] == "" {
 			continue
 		}
