@@ -20,6 +20,7 @@ type serveCommand struct {
 
 // Run serves until a signal comes, drains, and returns.
 func (s *serveCommand) Run(ctx context.Context, c console) error {
+	server.TuneMemory()
 	level := slog.LevelInfo
 	if s.Debug {
 		level = slog.LevelDebug

@@ -22,6 +22,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/httpapi"
 	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/server"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/internal/telemetry"
 )
@@ -37,6 +38,7 @@ type floorConfig struct {
 func serveFloor(ctx context.Context, file string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	server.TuneMemory() // as the service
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("configuring the floor: %w", err)

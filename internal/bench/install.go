@@ -142,6 +142,8 @@ func newPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
 		return nil, errors.New("reading a database address: not a URL")
 	}
 	cfg.MaxConns = poolSize
+	cfg.ConnConfig.RuntimeParams["jit"] = "off" // as the service
+	cfg.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 

@@ -86,6 +86,11 @@ func (s *Server) openPool(ctx context.Context) error {
 	cfg.MaxConns = s.cfg.PoolSize
 	cfg.ConnConfig.ConnectTimeout = 2 * time.Second
 	cfg.HealthCheckPeriod = 5 * time.Second
+	// Requests are short and many: compiling a plan, or spreading it over more
+	// processes, costs them more than it gives, and the check of the whole log
+	// should use one core, not all.
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	cfg.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	s.pool, err = pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("opening the database pool: %w", store.Classify(err))
