@@ -205,6 +205,7 @@ func TestAdmitNeedsNoRecord(t *testing.T) {
 		{"administrator", ask("reveal", "incident", as("secadmin")), "admin_no_content"},
 		{"quality", ask("reveal", "quality", as("quality")), "quality_redacted_only"},
 		{"foreign purpose", ask("read", "audit"), "purpose_not_for_role"},
+		{"head who is a handler too", ask("transition", "approve", as("handler", "head"), func(r *policy.Request) { r.Transition = "approve" }), ""},
 		{"excluded duties", ask("read", "handle", as("handler", "approver")), "duty_conflict"},
 		{"no role", ask("read", "handle", as()), "no_role"},
 	} {
