@@ -33,7 +33,7 @@ type announcer struct {
 // place: longest first.
 var announcers = sorted(map[string][]string{
 	C3CVN: {
-		"cvv2", "cvv", "cvn2", "cvn", "cvc2", "cvc", "安全码", "卡验证码", "卡片验证码", "背面三位", "背面后三位", "背面末三位",
+		"cvv2", "cvv", "cvn2", "cvn", "cvc2", "cvc", "cvv2码", "cvv码", "cvn2码", "cvn码", "cvc2码", "cvc码", "安全码", "卡验证码", "卡片验证码", "背面三位", "背面后三位", "背面末三位", "背面三位数", "背面后三位数", "背面末三位数",
 		"卡背三位", "security code", "card verification",
 	},
 	C3PIN: {
