@@ -39,6 +39,9 @@ type Config struct {
 	ServeArgs []string
 	// ServeEnv is added to the service's environment, as NAME=value.
 	ServeEnv []string
+	// IssuerSeed makes the issuer's key known, for tests that forge with it: 32
+	// bytes. Nil: a random key.
+	IssuerSeed []byte
 }
 
 // Sandbox is a running installation. Its fields are set by Start.

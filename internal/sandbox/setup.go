@@ -118,7 +118,7 @@ func (s *Sandbox) prepareInstitution(ctx context.Context) error {
 // prepareIssuer makes the development issuer and a token per persona.
 func (s *Sandbox) prepareIssuer(context.Context) error {
 	var err error
-	if s.issuer, err = authn.NewDevIssuer(authn.DevConfig{}); err != nil {
+	if s.issuer, err = authn.NewDevIssuer(authn.DevConfig{Seed: s.cfg.IssuerSeed}); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.path("jwks.json"), s.issuer.JWKS(), 0o644); err != nil {
