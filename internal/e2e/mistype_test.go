@@ -30,7 +30,7 @@ func (c *canary) header(who string, more ...string) http.Header {
 // wrong sends what must be refused as the caller's fault.
 func (c *canary) wrong(what string, r raw) {
 	c.t.Helper()
-	if a := c.quiet(c.send(c.t, r)); a.Status < 400 || a.Status >= 500 {
+	if a := c.quiet(c.sent(c.t, r)); a.Status < 400 || a.Status >= 500 {
 		c.t.Errorf("%s: got %d %s, want 4xx", what, a.Status, a.Body)
 	}
 }
@@ -121,7 +121,7 @@ func (c *canary) wrongPlaces(id string) {
 		c.wrong("unknown person"+path, raw{method, "/v1/people/" + w("path: person"+path) + path, body, c.header("sec-lin", "Sealtrail-Purpose", "approve")})
 	}
 	// A filter is an ordinary question: it is answered, and leaves no trace.
-	c.quiet(c.send(c.t, raw{"GET", "/v1/complaints?assignee=" + w("query: assignee"), "", c.header("intake-li")}))
+	c.quiet(c.sent(c.t, raw{"GET", "/v1/complaints?assignee=" + w("query: assignee"), "", c.header("intake-li")}))
 }
 
 func (c *canary) wrongTokens(id string) {
@@ -158,9 +158,9 @@ func (c *canary) wrongHeaders(id string) {
 		pairs = append(pairs, name, loud[name])
 	}
 	h := c.header("intake-li", append(pairs, "Idempotency-Key", w("header: Idempotency-Key"))...)
-	answers := []*sandbox.Answer{c.send(c.t, raw{"GET", complaintPath(id, "?view=meta"), "", h})}
+	answers := []*sandbox.Answer{c.sent(c.t, raw{"GET", complaintPath(id, "?view=meta"), "", h})}
 	body := fmt.Sprintf(`{"source":"hotline","source_id":"h-%d","channel":"phone","received_at":"2026-01-01T00:00:00Z","fields":{"narrative":%q}}`, next(), c.text("stored with loud headers"))
-	answers = append(answers, c.send(c.t, raw{"POST", "/v1/complaints", body, h}))
+	answers = append(answers, c.sent(c.t, raw{"POST", "/v1/complaints", body, h}))
 	for _, a := range answers {
 		if c.quiet(a); a.Status >= 300 {
 			c.t.Errorf("headers that mean nothing: got %d %s", a.Status, a.Body)
