@@ -2,8 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +18,7 @@ import (
 
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/transit"
+	"github.com/sealtrail/sealtrail/internal/authn"
 	"github.com/sealtrail/sealtrail/internal/server"
 	"github.com/sealtrail/sealtrail/internal/vaultserver"
 )
@@ -30,7 +38,8 @@ func (d *doctorCommand) Run(ctx context.Context, c console) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	bad := 0
-	for _, check := range []func(context.Context) diagnosis{d.database, d.fences, d.clock, d.vault, d.keyConfig} {
+	checks := []func(context.Context) diagnosis{d.database, d.standby, d.fences, d.clock, d.vault, d.keyConfig, d.issuerKeys, d.published}
+	for _, check := range checks {
 		found := check(ctx)
 		if found.err == nil {
 			if _, err := fmt.Fprintln(c.out, "✓", found.what); err != nil {
@@ -39,15 +48,18 @@ func (d *doctorCommand) Run(ctx context.Context, c console) error {
 			continue
 		}
 		bad++
-		if _, err := fmt.Fprintf(c.out, "✗ %s: %v\n  next: %s\n", found.what, found.err, found.next); err != nil {
+		if _, err := fmt.Fprintf(c.out, "✗ %s: %s\n  next: %s\n", found.what, oneLine(found.err), found.next); err != nil {
 			return err
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of 5 checks failed", bad)
+		return fmt.Errorf("%d of %d checks failed", bad, len(checks))
 	}
 	return nil
 }
+
+// oneLine is an error without the line breaks that Vault's answers have.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func (d *doctorCommand) connect(ctx context.Context) (*pgx.Conn, error) {
 	dsn, err := server.Secret(d.DatabaseURLFile)
@@ -72,6 +84,27 @@ func (d *doctorCommand) database(ctx context.Context) diagnosis {
 	var version string
 	found.err = conn.QueryRow(ctx, "select split_part(version(), ' ', 2)").Scan(&version)
 	found.what += " PostgreSQL " + version
+	return found
+}
+
+// standby asks what serve asks before it starts: whether an acknowledged entry
+// lives on one node only.
+func (d *doctorCommand) standby(ctx context.Context) diagnosis {
+	found := diagnosis{what: "synchronous standby", next: "give PostgreSQL one (synchronous_standby_names), or accept a single node with --accept-single-node"}
+	conn, err := d.connect(ctx)
+	if err != nil {
+		found.err = err
+		return found
+	}
+	defer conn.Close(ctx)
+	var names string
+	if found.err = conn.QueryRow(ctx, "show synchronous_standby_names").Scan(&names); found.err == nil && names == "" {
+		if d.AcceptNode {
+			found.what += ": none, a single node is accepted"
+			return found
+		}
+		found.err = errors.New("none: an entry that was acknowledged can be lost with its node; serve refuses to start")
+	}
 	return found
 }
 
@@ -145,7 +178,8 @@ func login(ctx context.Context, cfg server.Config) (transit.Config, error) {
 
 // keyConfig reads back what must never change about the keys.
 func (d *doctorCommand) keyConfig(ctx context.Context) diagnosis {
-	found := diagnosis{what: "configuration of the keys", next: "a key was weakened: find out who did it, rotate it, see docs/operate/custody.md"}
+	found := diagnosis{what: "configuration of the keys",
+		next: "they could not be read: see Vault's login, and that --institution is the one that `sealtraild institution add` made"}
 	client, err := transit.NewClient(transit.ClientConfig{Address: d.VaultAddr, CACert: d.VaultCACert})
 	if err == nil {
 		var role, id string
@@ -158,6 +192,65 @@ func (d *doctorCommand) keyConfig(ctx context.Context) diagnosis {
 	if err == nil {
 		err = vaultserver.CheckKeys(ctx, client, d.Institution)
 	}
+	if errors.Is(err, vaultserver.ErrKeyConfig) {
+		found.next = "a key was weakened: find out who did it, rotate it, see docs/operate/custody.md"
+	}
 	found.err = err
+	return found
+}
+
+// issuerKeys reads the keys by which bearer tokens are believed.
+func (d *doctorCommand) issuerKeys(ctx context.Context) diagnosis {
+	found := diagnosis{what: "keys of the issuer of tokens", next: "check --jwks-url or --jwks-file (one of them), and that the identity provider answers"}
+	_, found.err = authn.New(ctx, authn.Config{JWKSURL: d.JWKSURL, JWKSFile: d.JWKSFile, Issuer: d.Issuer, Audience: d.Audience})
+	if found.err == nil && d.JWKSURL != "" {
+		found.err = fetchKeys(ctx, d.JWKSURL)
+	}
+	return found
+}
+
+func fetchKeys(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return errors.New("the address is not a URL")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&set); err != nil || resp.StatusCode != http.StatusOK || len(set.Keys) == 0 {
+		return fmt.Errorf("status %d, no key set in the answer", resp.StatusCode)
+	}
+	return nil
+}
+
+// published says whether checkpoints can be written where auditors read them;
+// a folder that is not there yet is made by the service.
+func (d *doctorCommand) published(context.Context) diagnosis {
+	found := diagnosis{what: "folder of the published log", next: "make " + d.Published + " writable for the service's user, and run this as that user"}
+	dir := filepath.Clean(d.Published)
+	for {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			found.err = fmt.Errorf("%s is no folder", dir)
+			return found
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	trial, err := os.CreateTemp(dir, ".doctor-")
+	if err != nil {
+		found.err = err
+		return found
+	}
+	found.err = errors.Join(trial.Close(), os.Remove(trial.Name()))
 	return found
 }

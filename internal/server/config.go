@@ -28,7 +28,7 @@ type Config struct {
 
 	Issuer   string `help:"Issuer of bearer tokens." env:"SEALTRAIL_ISSUER" required:""`
 	Audience string `help:"Audience of bearer tokens." default:"sealtrail" env:"SEALTRAIL_AUDIENCE"`
-	JWKSURL  string `help:"Where the issuer's keys are." env:"SEALTRAIL_JWKS_URL" xor:"jwks"`
+	JWKSURL  string `name:"jwks-url" help:"Where the issuer's keys are." env:"SEALTRAIL_JWKS_URL" xor:"jwks"`
 	JWKSFile string `help:"File with the issuer's keys." env:"SEALTRAIL_JWKS_FILE" xor:"jwks"`
 
 	Published  string   `help:"Folder of the published log." env:"SEALTRAIL_PUBLISHED" required:""`
