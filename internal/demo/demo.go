@@ -53,7 +53,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	t := &teller{out: cfg.Out, zh: chinese(cfg.Lang), began: time.Now()}
 	t.say("", "Sealtrail 演示。一切都在这个目录里,只监听本机回环地址:%s", "The Sealtrail demo. Everything is in this folder and listens on loopback only: %s", dir)
-	s, err := sandbox.Start(ctx, sandbox.Config{Dir: dir, Bin: bin, Log: t.progress})
+	s, err := sandbox.Start(ctx, sandbox.Config{Dir: dir, Bin: bin, Log: t.progress,
+		ServeArgs: []string{"--drain-within=1s"}}) // nobody's balancer waits here
 	if err != nil {
 		return errors.Join(fmt.Errorf("setting up: %w", err), cleanUp())
 	}
