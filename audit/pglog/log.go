@@ -150,19 +150,64 @@ func (l *Log) AppendTx(ctx context.Context, tx pgx.Tx, bodies ...audit.Body) ([]
 	return pending, nil
 }
 
+// Queued are entries that a batch of statements appends. It is for the goroutine that sends the batch.
+type Queued struct {
+	entries []prepared
+	ids     []int64
+}
+
+// AppendBatch is AppendTx for a batch that PostgreSQL runs as one transaction: the entries are there if everything else of the
+// batch is. The batch's own error says whether it succeeded. A body that cannot be encoded gives an error that wraps
+// audit.ErrInvalid, and nothing is queued.
+func (l *Log) AppendBatch(b *pgx.Batch, bodies ...audit.Body) (*Queued, error) {
+	entries, err := l.prepare(bodies)
+	if err != nil || len(entries) == 0 {
+		return &Queued{}, err
+	}
+	q := &Queued{entries: entries}
+	raws, subjects := columns(entries)
+	b.Queue(appendStatement, l.cfg.Institution, raws, subjects).QueryRow(func(row pgx.Row) error {
+		if err := row.Scan(&q.ids); err != nil {
+			return unavailable("appending to the log", err)
+		}
+		if len(q.ids) != len(entries) {
+			return fmt.Errorf("appending to the log: %d ids for %d entries: %w", len(q.ids), len(entries), ErrTampered)
+		}
+		return nil
+	})
+	return q, nil
+}
+
+// Pending returns one Pending per body, in order, once the batch has succeeded; none before.
+func (q *Queued) Pending() []Pending {
+	pending := make([]Pending, len(q.ids))
+	for i, id := range q.ids {
+		pending[i] = Pending{id: uint64(id), body: q.entries[i].sum}
+	}
+	return pending
+}
+
 // querier is what pgx connections, pools and transactions share.
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// appendSQL calls audit.append once and returns the ids in the order of entries.
-func appendSQL(ctx context.Context, q querier, institution string, entries []prepared) ([]uint64, error) {
-	bodies, subjects := make([][]byte, len(entries)), make([]string, len(entries))
+const appendStatement = "select audit.append($1, $2, $3)"
+
+// columns are bodies and subjects as audit.append takes them.
+func columns(entries []prepared) (bodies [][]byte, subjects []string) {
+	bodies, subjects = make([][]byte, len(entries)), make([]string, len(entries))
 	for i := range entries {
 		bodies[i], subjects[i] = entries[i].raw, entries[i].subject
 	}
+	return bodies, subjects
+}
+
+// appendSQL calls audit.append once and returns the ids in the order of entries.
+func appendSQL(ctx context.Context, q querier, institution string, entries []prepared) ([]uint64, error) {
+	bodies, subjects := columns(entries)
 	var ids []int64
-	if err := q.QueryRow(ctx, "select audit.append($1, $2, $3)", institution, bodies, subjects).Scan(&ids); err != nil {
+	if err := q.QueryRow(ctx, appendStatement, institution, bodies, subjects).Scan(&ids); err != nil {
 		return nil, unavailable("appending to the log", err)
 	}
 	if len(ids) != len(entries) {

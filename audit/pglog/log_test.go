@@ -272,3 +272,35 @@ func TestTrailShowsPendingThenSequencedNewestFirst(t *testing.T) {
 		t.Errorf("limited trail has %d entries, %v", len(few), err)
 	}
 }
+
+// A batch is all or nothing: entries queued with AppendBatch are there if every other statement of the batch succeeded.
+func TestAppendBatchSharesTheFateOfItsBatch(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if err := e.admin("create schema shop", "create table shop.row (id int primary key)", "grant usage on schema shop to sealtrail_app", "grant insert on shop.row to sealtrail_app"); err != nil {
+		t.Fatal(err)
+	}
+	send := func(id int) ([]pglog.Pending, error) {
+		b := &pgx.Batch{}
+		b.Queue("insert into shop.row values ($1)", id)
+		q, err := e.log.AppendBatch(b, body("complaint:1", id), body("complaint:1", id+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = e.pool.SendBatch(t.Context(), b).Close()
+		return q.Pending(), err
+	}
+	pending, err := send(1)
+	if err != nil || len(pending) != 2 || pending[0].EntryID() == 0 || pending[1].EntryID() <= pending[0].EntryID() {
+		t.Fatalf("pending %+v, %v", pending, err)
+	}
+	if pending, err := send(1); err == nil || len(pending) != 0 {
+		t.Errorf("a batch that fails has %d pending entries, error %v", len(pending), err)
+	}
+	if n := e.pendingCount(); n != 2 {
+		t.Errorf("%d entries, want the 2 of the batch that succeeded", n)
+	}
+	if _, err := e.log.AppendBatch(&pgx.Batch{}, audit.Body{}); !errors.Is(err, audit.ErrInvalid) {
+		t.Errorf("an empty body: %v, want ErrInvalid", err)
+	}
+}

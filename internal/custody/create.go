@@ -374,25 +374,7 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 			return fmt.Errorf("recording a complaint: %w", err)
 		}
 	}
-	var pending []pglog.Pending
-	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) (err error) {
-		if len(rows) == 1 {
-			err = d.cfg.Store.Insert(ctx, tx, rows[0])
-		} else {
-			err = d.cfg.Store.InsertMany(ctx, tx, rows)
-		}
-		if err != nil {
-			return err
-		}
-		if use != nil {
-			use.Resource = rows[0].ID
-			if err := d.cfg.Store.InsertIdempotent(ctx, tx, *use); err != nil {
-				return err
-			}
-		}
-		pending, err = d.cfg.Log.AppendTx(ctx, tx, events...)
-		return err
-	})
+	pending, err := d.write(ctx, rows, events, use)
 	if err != nil {
 		return err
 	}
@@ -400,6 +382,34 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 		out[f.at].Created = d.created(&rows[i].Complaint, auditRef(pending[i]))
 	}
 	return nil
+}
+
+// write stores the rows with their events: all of it or nothing. A single one
+// travels in one round trip.
+func (d *Door) write(ctx context.Context, rows []*store.NewComplaint, events []audit.Body, use *store.Idempotency) ([]pglog.Pending, error) {
+	if len(rows) == 1 {
+		if use != nil {
+			use.Resource = rows[0].ID
+		}
+		var queued *pglog.Queued
+		err := d.cfg.Store.InsertOne(ctx, rows[0], use, func(b *pgx.Batch) (err error) {
+			queued, err = d.cfg.Log.AppendBatch(b, events...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return queued.Pending(), nil
+	}
+	var pending []pglog.Pending
+	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) (err error) {
+		if err = d.cfg.Store.InsertMany(ctx, tx, rows); err != nil {
+			return err
+		}
+		pending, err = d.cfg.Log.AppendTx(ctx, tx, events...)
+		return err
+	})
+	return pending, err
 }
 
 func recordedFacts(f *filing) audit.Facts {

@@ -191,14 +191,24 @@ insert into sealtrail.complaint (` + columnList + `) values (` + placeholders(le
 // param numbers the parameters behind the complaint's own columns.
 func param(n int) string { return "$" + itoa(len(columnNames)+n) }
 
-// Insert stores a new complaint, its wrapped key and its tokens. ErrDuplicate
-// means that source and source id are already stored.
-func (s *Store) Insert(ctx context.Context, tx pgx.Tx, c *NewComplaint) error {
-	args := deref(c.pointers())
+// InsertOne stores a new complaint, its wrapped key and its tokens, what use
+// says of the request that made it (nil: nothing), and whatever more queues
+// (nil: nothing): one transaction in one round trip, because PostgreSQL runs a
+// batch that does not say otherwise as one. ErrDuplicate means that source and
+// source id are already stored; then nothing of all that is.
+func (s *Store) InsertOne(ctx context.Context, c *NewComplaint, use *Idempotency, more func(*pgx.Batch) error) error {
+	batch := &pgx.Batch{}
 	fields, epochs, tokens := tokenColumns(c.Tokens)
-	args = append(args, c.Key.Blob, c.Key.Commitment, c.Key.Version, fields, epochs, tokens)
-	_, err := tx.Exec(ctx, insertOne, args...)
-	return Classify(err)
+	batch.Queue(insertOne, append(deref(c.pointers()), c.Key.Blob, c.Key.Commitment, c.Key.Version, fields, epochs, tokens)...)
+	if use != nil {
+		batch.Queue(insertIdempotent, use.values()...)
+	}
+	if more != nil {
+		if err := more(batch); err != nil {
+			return err
+		}
+	}
+	return Classify(s.pool.SendBatch(ctx, batch).Close())
 }
 
 func tokenColumns(list []Token) (fields []string, epochs []int32, tokens [][]byte) {

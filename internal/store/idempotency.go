@@ -29,10 +29,10 @@ func (s *Store) FindIdempotent(ctx context.Context, key Idempotency) (*Idempoten
 }
 
 // InsertIdempotent remembers the use of a key in the transaction that makes the
-// resource. ErrDuplicate means that another request was faster.
-func (s *Store) InsertIdempotent(ctx context.Context, tx pgx.Tx, use Idempotency) error {
-	_, err := tx.Exec(ctx, `insert into sealtrail.idempotency (institution, principal, route, key_hmac, request_hmac, status, resource)
-		values ($1, $2, $3, $4, $5, $6, $7)`,
-		use.Institution, use.Principal, use.Route, use.KeyHMAC, use.RequestHMAC, use.Status, use.Resource)
-	return Classify(err)
+// insertIdempotent remembers which request made which resource.
+const insertIdempotent = `insert into sealtrail.idempotency (institution, principal, route, key_hmac, request_hmac, status, resource)
+	values ($1, $2, $3, $4, $5, $6, $7)`
+
+func (u *Idempotency) values() []any {
+	return []any{u.Institution, u.Principal, u.Route, u.KeyHMAC, u.RequestHMAC, u.Status, u.Resource}
 }

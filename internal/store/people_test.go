@@ -157,9 +157,12 @@ func TestIdempotencyKeyIsUsedOnce(t *testing.T) {
 	if found, err := s.FindIdempotent(ctx, use); err != nil || found != nil {
 		t.Fatalf("an unused key is found: %v, %v", found, err)
 	}
-	must(t, s.Tx(ctx, func(tx pgx.Tx) error { return s.InsertIdempotent(ctx, tx, use) }))
-	if err := s.Tx(ctx, func(tx pgx.Tx) error { return s.InsertIdempotent(ctx, tx, use) }); !errors.Is(err, store.ErrDuplicate) {
+	must(t, s.InsertOne(ctx, row(1), &use, nil))
+	if err := s.InsertOne(ctx, row(2), &use, nil); !errors.Is(err, store.ErrDuplicate) {
 		t.Errorf("second use: %v, want ErrDuplicate", err)
+	}
+	if got, err := s.Load(ctx, inst, id(2), "x", time.Now()); err != nil || got.Complaint != nil || got.Key != nil {
+		t.Errorf("a refused key leaves a row or a key behind: %+v, %v", got, err)
 	}
 	found, err := s.FindIdempotent(ctx, use)
 	must(t, err)

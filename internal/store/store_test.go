@@ -79,12 +79,11 @@ func row(n int) *store.NewComplaint {
 
 func insert(t *testing.T, s *store.Store, rows ...*store.NewComplaint) {
 	t.Helper()
-	must(t, s.Tx(t.Context(), func(tx pgx.Tx) error {
-		if len(rows) == 1 {
-			return s.Insert(t.Context(), tx, rows[0])
-		}
-		return s.InsertMany(t.Context(), tx, rows)
-	}))
+	if len(rows) == 1 {
+		must(t, s.InsertOne(t.Context(), rows[0], nil, nil))
+		return
+	}
+	must(t, s.Tx(t.Context(), func(tx pgx.Tx) error { return s.InsertMany(t.Context(), tx, rows) }))
 }
 
 func TestComplaintComesBackAsItWent(t *testing.T) {
@@ -314,7 +313,7 @@ func TestErrorsHoldNoValues(t *testing.T) {
 	insert(t, s, row(1))
 	secret := row(1)
 	secret.ID, secret.ComplaintNo = id(2), "marker-in-the-row"
-	err := s.Tx(t.Context(), func(tx pgx.Tx) error { return s.Insert(t.Context(), tx, secret) })
+	err := s.InsertOne(t.Context(), secret, nil, nil)
 	if err == nil || strings.Contains(err.Error(), "marker") || strings.Contains(err.Error(), "sid-1") {
 		t.Errorf("got %v, want an error without values", err)
 	}
