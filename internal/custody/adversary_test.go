@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/intake"
@@ -244,5 +245,53 @@ func TestALostRecordIsFound(t *testing.T) {
 	}
 	if n := h.entries("complaint:"+unknown, "%"); n != 0 {
 		t.Errorf("an unknown id got a trail")
+	}
+}
+
+// What is sent wrongly is the sender's error, not ours.
+func TestWrongRegisterInputIsNoFault(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	year := time.Now().AddDate(1, 0, 0)
+	for _, department := range []string{"", "a b", "110105194912310021"} {
+		var invalid *custody.InvalidError
+		_, err := h.Appoint(t.Context(), h.as("sec-a"), "han", custody.Duty{Role: "handler", Level: "major", Department: department, Until: year})
+		if !errors.As(err, &invalid) {
+			t.Errorf("department %q: got %v, want an InvalidError", department, err)
+		}
+	}
+	training := custody.Training{Person: "han", Course: "confidentiality", Score: 90, PassedAt: time.Now().Add(-time.Minute), ValidUntil: year}
+	_, err := h.RecordTraining(t.Context(), h.as("sec-a"), training)
+	must(t, err)
+	_, err = h.RecordTraining(t.Context(), h.as("sec-a"), training)
+	if conflict := (*custody.ConflictError)(nil); !errors.As(err, &conflict) {
+		t.Errorf("the same training twice: got %v, want a conflict", err)
+	}
+	created := h.file(1)
+	revision := h.walk(created, "accept", "classify")
+	var invalid *custody.InvalidError
+	_, err = h.Transition(t.Context(), h.as("hedda"), custody.TransitionRequest{ID: created.ID, Purpose: "handle", Revision: revision, Name: "assign", Inputs: map[string]string{"assignee": "h\x00n"}})
+	if !errors.As(err, &invalid) {
+		t.Errorf("an assignee that is no id: got %v, want an InvalidError", err)
+	}
+}
+
+// An application has the role of applications and no other, whatever it is
+// appointed to: nobody trained it, and no complaint can be about it.
+func TestAnApplicationIsNoClerk(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	_, err := h.AddPerson(t.Context(), h.as("sec-a"), custody.Person{ID: "core", Kind: custody.Application, Department: "front"})
+	must(t, err)
+	if _, err = h.Appoint(t.Context(), h.as("sec-a"), "core", custody.Duty{Role: "intake", Level: "major", Department: "front", Until: time.Now().AddDate(1, 0, 0)}); err == nil {
+		t.Error("an application was appointed as a clerk")
+	}
+	h.duty("core", "application", "general", "front")
+	h.sql("update people.duty set role = 'intake' where institution = $1 and person = 'core'", h.institution)
+	caller := h.as("core")
+	caller.Kind, caller.Roles = custody.Application, []string{"intake", "application"}
+	if view, err := h.Read(t.Context(), caller, custody.ReadRequest{ID: created.ID, Purpose: "handle"}); err == nil {
+		t.Errorf("an application with a clerk's duty read %d fields", len(view.Fields))
 	}
 }

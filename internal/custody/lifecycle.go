@@ -124,6 +124,9 @@ func classify(was, next *store.Complaint, inputs map[string]string, facts audit.
 
 // assign makes a person the handler of the record. She must hold the duty.
 func (d *Door) assign(ctx context.Context, a *asked, next *store.Complaint, person string, facts audit.Facts) error {
+	if !validID(person) {
+		return invalid("/inputs/assignee", "unknown_value")
+	}
 	subject, err := d.cfg.Store.Subject(ctx, d.cfg.Institution, person, a.at)
 	if err != nil {
 		return storeError(err)

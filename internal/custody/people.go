@@ -235,9 +235,20 @@ func (d *Door) Appoint(ctx context.Context, c Caller, person string, duty Duty) 
 	if duty.Level == complaint.LevelUnclassified || !complaint.Registry().Has("level", duty.Level) {
 		return nil, invalid("/level", "unknown_value")
 	}
+	if !complaint.Registry().FactFits("duty.appointed", "department", duty.Department) {
+		return nil, invalid("/department", "malformed")
+	}
 	a, alias, err := d.askPeople(ctx, c, person)
 	if err != nil {
 		return nil, err
+	}
+	facts, err := d.cfg.Store.Subject(ctx, d.cfg.Institution, person, a.at)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	// The policy lets an application act in the role of applications only.
+	if facts != nil && (Kind(facts.Kind) == Application) != (duty.Role == "application") {
+		return nil, invalid("/role", "unknown_value")
 	}
 	if duty.From.IsZero() {
 		duty.From = a.at
@@ -351,7 +362,13 @@ func (d *Door) RecordTraining(ctx context.Context, c Caller, t Training) (*Train
 	t.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error {
 		return d.cfg.Store.InsertTraining(ctx, tx, d.cfg.Institution, t.Person, t.Course, c.Person, t.PassedAt, t.ValidUntil, t.Score)
 	})
-	return &t, err
+	if errors.Is(err, store.ErrDuplicate) {
+		return nil, &ConflictError{Code: "duplicate"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
 }
 
 // SignUndertaking signs the confidentiality undertaking in force, for oneself
