@@ -34,7 +34,7 @@ func (c *createCmd) Run(s *session) error {
 		return err
 	}
 	if !json.Valid(raw) {
-		return &usageError{"the file holds no JSON", ""}
+		return &usageError{s.word("文件不是 JSON", "the file holds no JSON"), ""}
 	}
 	if c.Key == "" {
 		c.Key = randomKey()
@@ -109,6 +109,7 @@ func (s *session) showView(a *answer) error {
 			return err
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s %d\n", v.ComplaintNo, v.ID, s.word("版本", "revision"), v.Revision)
+		fmt.Fprint(w, "\f")
 		keys := make([]string, 0, len(v.Meta))
 		for k := range v.Meta {
 			keys = append(keys, k)
@@ -117,17 +118,27 @@ func (s *session) showView(a *answer) error {
 		for _, k := range keys {
 			fmt.Fprintf(w, "  %s\t%s\n", k, v.Meta[k])
 		}
+		fmt.Fprint(w, "\f")
 		for _, f := range v.Fields {
-			fmt.Fprintf(w, "  %s\t%s\t%s\n", f.Name, f.Value, f.State)
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", f.Name, f.State, f.Value)
 		}
+		fmt.Fprint(w, "\f")
 		for _, d := range v.Due {
 			if d.MetAt == "" {
-				fmt.Fprintf(w, "  %s %s\t%s\t%s\n", s.word("期限", "due"), d.Clock, d.RolledDueAt, d.Basis)
+				fmt.Fprintf(w, "  %s %s\t%s\t%s\t%s\n", s.word("期限", "due"), d.Clock, toTheSecond(d.RolledDueAt), d.Basis, s.binding(d.Binding))
 			}
 		}
-		fmt.Fprintf(w, s.word("  规则 %s(条款 %s)\t审计条目 %s\n", "  rule %s (article %s)\taudit entry %s\n"), v.Decision.Rule, v.Decision.Article, v.Audit.Entry)
+		fmt.Fprintf(w, s.word("\f  规则 %s(条款 %s)  审计条目 %s\n", "\f  rule %s (article %s)  audit entry %s\n"), v.Decision.Rule, v.Decision.Article, v.Audit.Entry)
 		return nil
 	})
+}
+
+// binding marks the earliest of the limits.
+func (s *session) binding(is bool) string {
+	if is {
+		return s.word("← 最早", "← earliest")
+	}
+	return ""
 }
 
 func (s *session) showPage(a *answer) error {
@@ -144,7 +155,7 @@ func (s *session) showPage(a *answer) error {
 			due := ""
 			for _, d := range v.Due {
 				if d.Binding {
-					due = d.RolledDueAt + " " + d.Clock
+					due = toTheSecond(d.RolledDueAt) + " " + d.Clock
 				}
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ComplaintNo, v.ID, v.Meta["state"], v.Meta["level"], due)
@@ -328,7 +339,7 @@ func (c *trailCmd) Run(s *session) error {
 		}
 		fmt.Fprintln(w, s.word("条目\t时间\t事件\t人员\t角色\t目的\t结果\t规则\t条款\t字段", "ENTRY\tAT\tKIND\tACTOR\tROLES\tPURPOSE\tRESULT\tRULE\tARTICLE\tFIELDS"))
 		for _, i := range t.Items {
-			fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Entry, i.At, i.Kind, i.Stage, i.Actor, strings.Join(i.Roles, ","),
+			fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Entry, toTheSecond(i.At), i.Kind, i.Stage, i.Actor, strings.Join(i.Roles, ","),
 				i.Purpose, i.Result, i.Rule, i.Article, strings.Join(i.Fields, ","))
 		}
 		return nil

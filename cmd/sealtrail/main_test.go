@@ -324,3 +324,14 @@ func TestProgressLine(t *testing.T) {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 }
+
+// Chinese headings stand above their columns, and a long narrative moves
+// nothing else to the right.
+func TestColumnsAlign(t *testing.T) {
+	t.Parallel()
+	got := aligned("编号\tID\t状态\nTS-1\tx\trecorded\nnext page --page-token abc\n\fa\tb\t\n")
+	want := "编号  ID  状态\nTS-1  x   recorded\nnext page --page-token abc\na  b\n"
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}

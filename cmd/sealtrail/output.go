@@ -7,7 +7,8 @@ import (
 	"io"
 	"sort"
 	"strings"
-	"text/tabwriter"
+
+	"golang.org/x/text/width"
 )
 
 // show writes an answer: as it came with json, one line with jsonl, or by table.
@@ -23,11 +24,64 @@ func (s *session) show(a *answer, table func(w io.Writer) error) error {
 	case "jsonl":
 		return s.lines(a)
 	}
-	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-	if err := table(w); err != nil {
+	var text bytes.Buffer
+	if err := table(&text); err != nil {
 		return err
 	}
-	return w.Flush()
+	_, err := io.WriteString(s.out, aligned(text.String()))
+	return err
+}
+
+// aligned sets tab-separated cells in columns, two blanks apart. A form feed at
+// the start of a line begins columns of their own; a line without tabs and a
+// row's last cell widen no column. Chinese characters count as two.
+func aligned(text string) string {
+	var b strings.Builder
+	for block := range strings.SplitSeq(text, "\f") {
+		var widths []int
+		for line := range strings.Lines(block) {
+			cells := strings.Split(line, "\t")
+			for i, cell := range cells[:len(cells)-1] {
+				if i == len(widths) {
+					widths = append(widths, 0)
+				}
+				widths[i] = max(widths[i], columns(cell))
+			}
+		}
+		for line := range strings.Lines(block) {
+			cells := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+			row := ""
+			for i, cell := range cells {
+				row += cell
+				if i < len(cells)-1 {
+					row += strings.Repeat(" ", widths[i]-columns(cell)+2)
+				}
+			}
+			b.WriteString(strings.TrimRight(row, " ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// columns is how wide a terminal shows a text.
+func columns(text string) int {
+	n := 0
+	for _, r := range text {
+		n++
+		if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
+			n++
+		}
+	}
+	return n
+}
+
+// toTheSecond cuts the fraction off a time for a table.
+func toTheSecond(at string) string {
+	whole, _, cut := strings.Cut(at, ".")
+	if !cut || !strings.HasSuffix(at, "Z") {
+		return at
+	}
+	return whole + "Z"
 }
 
 // lines writes one line per item of a page, or one for the answer.
