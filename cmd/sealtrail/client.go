@@ -63,17 +63,17 @@ func (a *answer) into(v any) error {
 func (c *client) setUp() {
 	cli := c.session.cli
 	if cli.TokenFile == "" {
-		c.err = &usageError{"no token", c.session.word("用 --token-file 或 SEALTRAIL_TOKEN_FILE 指定令牌文件", "name a token file with --token-file or SEALTRAIL_TOKEN_FILE")}
+		c.err = &usageError{c.session.word("没有令牌", "no token"), c.session.word("用 --token-file 或 SEALTRAIL_TOKEN_FILE 指定令牌文件", "name a token file with --token-file or SEALTRAIL_TOKEN_FILE")}
 		return
 	}
 	raw, err := os.ReadFile(cli.TokenFile)
 	if err != nil {
-		c.err = &usageError{"reading the token file: " + err.Error(), ""}
+		c.err = &usageError{c.session.word("读取令牌文件: ", "reading the token file: ") + err.Error(), ""}
 		return
 	}
 	c.token = strings.TrimSpace(string(raw))
 	if info, err := os.Stat(cli.TokenFile); err == nil && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintln(c.session.err, "hint:", c.session.word("他人可读取令牌文件,请执行 chmod 600", "others can read the token file: chmod 600"))
+		c.session.suggest(c.session.word("他人可读取令牌文件,请执行 chmod 600", "others can read the token file: chmod 600"))
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
@@ -137,7 +137,7 @@ func (c *client) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, body)
 	if err != nil {
-		return nil, &usageError{"the server's address is not a URL", ""}
+		return nil, &usageError{c.session.word("服务器地址不是 URL", "the server's address is not a URL"), c.session.word("--server 例如 https://127.0.0.1:8443", "--server is, for instance, https://127.0.0.1:8443")}
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Accept-Language", c.session.word("zh-CN", "en"))

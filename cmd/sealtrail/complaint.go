@@ -171,7 +171,7 @@ type listCmd struct {
 	State      string `help:"Only complaints in this state."`
 	Department string `help:"Only this department's."`
 	Assignee   string `help:"Only this person's."`
-	DueBefore  string `help:"Only those due before this time (RFC 3339)." placeholder:"TIME"`
+	DueBefore  string `help:"Only those due before this time, e.g. 2026-10-01T00:00:00+08:00." placeholder:"TIME"`
 	PageSize   int    `default:"50" help:"1 to 200."`
 	PageToken  string `help:"From the former page." placeholder:"TOKEN"`
 }
@@ -297,7 +297,7 @@ type transitionCmd struct {
 	ID       string            `arg:"" help:"Complaint id."`
 	Name     string            `arg:"" help:"Transition, e.g. accept, classify, assign."`
 	Revision uint64            `help:"Revision that the act is based on; default the present one." placeholder:"N"`
-	Input    map[string]string `short:"i" help:"What the transition requires, e.g. -i level=general; may be repeated." placeholder:"NAME=VALUE"`
+	Input    map[string]string `short:"i" help:"What the transition requires (docs/glossary.md), e.g. -i level=general; may be repeated." placeholder:"NAME=VALUE"`
 }
 
 // Run moves a complaint.

@@ -98,6 +98,9 @@ func (im *importing) run(ctx context.Context) error {
 	}
 	if err := im.send(ctx, file); err != nil {
 		im.shown.stop()
+		if errors.Is(err, intake.ErrNotCFPB) {
+			return &usageError{err.Error(), im.word("要求 CFPB 公开投诉库的列;JSON 行文件用 --format jsonl", "the columns of the CFPB's complaint database are wanted; for JSON lines: --format jsonl")}
+		}
 		fmt.Fprintln(im.err, im.word("进度已保存,重新运行同一命令即可继续", "progress is saved: run the same command again to continue"))
 		return err
 	}
@@ -283,7 +286,8 @@ func (im *importing) finish() error {
 		return err
 	}
 	if im.format != "table" {
-		raw, err := json.Marshal(map[string]any{"filed": filed, "existing": existing, "rejected": rejected, "seconds": im.shown.elapsed().Seconds()})
+		raw, err := json.Marshal(map[string]any{"filed": filed, "existing": existing, "rejected": rejected,
+			"rejects": im.cmd.Rejects, "seconds": im.shown.elapsed().Seconds()})
 		if err != nil {
 			return fmt.Errorf("writing the result: %w", err)
 		}

@@ -56,8 +56,8 @@ func (c *entryCmd) Run(s *session) error {
 }
 
 type reportCmd struct {
-	Period string `required:"" help:"2026-01 or 2026-01-01..2026-03-31." placeholder:"PERIOD"`
-	Format string `enum:"json,csv,html,table" default:"table" help:"json is canonical, byte for byte what trailcheck recomputes."`
+	Period string `required:"" help:"Month, quarter or year: 2026-01, 2026-Q1 or 2026." placeholder:"PERIOD"`
+	Format string `enum:"json,csv,html,table" default:"table" help:"table, json, csv or html; json is canonical, byte for byte what trailcheck recomputes."`
 }
 
 // Run fetches the figures; json, csv and html are written verbatim.

@@ -111,16 +111,20 @@ func (s *session) showProblem(p *problem) {
 		fmt.Fprintln(s.err)
 	}
 	if p.State != "" {
-		fmt.Fprintf(s.err, s.word("  当前状态 %s,可以 %s\n", "  state is %s; possible now: %s\n"), p.State, strings.Join(p.Allowed, ", "))
+		fmt.Fprintf(s.err, s.word("  当前状态 %s", "  state is %s"), p.State)
+		if len(p.Allowed) > 0 {
+			fmt.Fprintf(s.err, s.word(",可以 %s", "; possible now: %s"), strings.Join(p.Allowed, ", "))
+		}
+		fmt.Fprintln(s.err)
 	}
 	entry := ""
 	if p.Audit != nil {
 		entry = s.word("  审计条目 ", "  audit entry ") + p.Audit.Entry
 	}
-	fmt.Fprintln(s.err, "  "+s.word("请求 ", "request ")+p.RequestID+entry)
-	if hint := s.hint(p); hint != "" {
-		fmt.Fprintln(s.err, "hint:", hint)
+	if p.RequestID != "" {
+		fmt.Fprintln(s.err, "  "+s.word("请求 ", "request ")+p.RequestID+entry)
 	}
+	s.suggest(s.hint(p))
 }
 
 func (s *session) place(pointer string, position int) string {
@@ -139,6 +143,14 @@ func (s *session) hint(p *problem) string {
 		return p.Next[0].Code
 	}
 	switch p.Code {
+	case "not_found":
+		return s.word("编号有误,或该记录不应为您所知:两者答复相同", "the id is wrong, or the record is not to be known to you: both have the same answer")
+	case "invalid_field":
+		for _, e := range p.Errors {
+			if e.Code == "missing_input" {
+				return s.word("逐项用 -i 给出,例如 -i ", "give each with -i, for instance -i ") + strings.TrimPrefix(e.Pointer, "/inputs/") + s.word("=值;各流转所需见 docs/glossary.md", "=VALUE; what each transition wants: docs/glossary.md")
+			}
+		}
 	case "purpose_required":
 		return s.word("用 --purpose 说明目的,例如 --purpose handle", "say why with --purpose, for instance --purpose handle")
 	case "unauthenticated":
@@ -147,6 +159,9 @@ func (s *session) hint(p *problem) string {
 		return s.word("请重新读取后再试", "read the complaint again, then repeat")
 	case "self_approval":
 		return s.word("请由另一人办理", "ask a colleague")
+	}
+	if strings.HasPrefix(p.Code, "http_") {
+		return s.word("答复的不是 Sealtrail:请检查 --server", "this was not answered by Sealtrail: check --server")
 	}
 	if p.Status == http.StatusServiceUnavailable {
 		return s.word("稍后重试", "try again later")

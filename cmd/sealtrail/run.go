@@ -80,18 +80,37 @@ func run(ctx context.Context, args []string, s *streams) (code exitcode.Code) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	session := &session{Context: ctx, streams: s, cli: &c, zh: speaksChinese(os.Getenv)}
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{"version"}
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(s.err, "sealtrail:", err)
-		fmt.Fprintln(s.err, "hint: sealtrail --help")
+		session.complain(err.Error(), helpFor(err)+" --help")
 		return exitcode.Usage
 	}
-	session := &session{Context: ctx, streams: s, cli: &c, zh: speaksChinese(os.Getenv), format: c.Output}
+	session.format = c.Output
 	if session.format == "auto" {
 		session.format = formatFor(s.out)
 	}
 	session.client = &client{session: session}
 	return session.end(parsed.Run(session))
+}
+
+// helpFor is the command whose help says what a wrong command line lacks: as
+// much of it as was understood.
+func helpFor(err error) string {
+	words := "sealtrail"
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil {
+		return words
+	}
+	for _, step := range wrong.Context.Path {
+		if step.Command != nil {
+			words += " " + step.Command.Name
+		}
+	}
+	return words
 }
 
 // formatFor is table on a terminal and jsonl elsewhere.
@@ -136,7 +155,7 @@ func (s *session) end(err error) exitcode.Code {
 		s.complain(usage.what, usage.hint)
 		return exitcode.Usage
 	case errors.As(err, &away):
-		s.complain(err.Error(), s.word("请检查 --server 与 --ca,或稍后重试", "check --server and --ca, or try again later"))
+		s.complain(s.word("无法连接服务器: ", "reaching the server: ")+away.cause.Error(), s.word("请检查 --server 与 --ca,或稍后重试", "check --server and --ca, or try again later"))
 		return exitcode.Unavailable
 	}
 	s.complain(err.Error(), "")
@@ -145,8 +164,13 @@ func (s *session) end(err error) exitcode.Code {
 
 func (s *session) complain(what, hint string) {
 	fmt.Fprintln(s.err, "sealtrail:", what)
+	s.suggest(hint)
+}
+
+// suggest prints the next step.
+func (s *session) suggest(hint string) {
 	if hint != "" {
-		fmt.Fprintln(s.err, "hint:", hint)
+		fmt.Fprintln(s.err, s.word("提示:", "hint: ")+hint)
 	}
 }
 
