@@ -295,3 +295,29 @@ func TestAnApplicationIsNoClerk(t *testing.T) {
 		t.Errorf("an application with a clerk's duty read %d fields", len(view.Fields))
 	}
 }
+
+// The trail tells a colleague nothing of whom a complaint is about: a refusal
+// for recusal is for those who oversee.
+func TestTrailDoesNotTellWhoIsRecused(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: draft(1)}) // about hugo
+	must(t, err)
+	if _, err := h.Read(t.Context(), h.as("hugo"), custody.ReadRequest{ID: created.ID, Purpose: "handle"}); !errors.Is(err, custody.ErrNotFound) {
+		t.Fatalf("reading by the one complained about: got %v", err)
+	}
+	for who, want := range map[string]struct {
+		purpose string
+		tells   bool
+	}{"han": {"handle", false}, "hedda": {"handle", false}, "aud": {"audit", true}, "dora": {"incident", true}} {
+		trail, err := h.Trail(t.Context(), h.as(who), created.ID, want.purpose)
+		must(t, err)
+		told := false
+		for _, item := range trail.Items {
+			told = told || item.Actor == "hugo" || item.Rule == "R5"
+		}
+		if told != want.tells {
+			t.Errorf("%s: told %t, want %t", who, told, want.tells)
+		}
+	}
+}

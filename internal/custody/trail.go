@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,13 @@ import (
 
 // trailLimit is the most entries that one answer holds, the newest ones.
 const trailLimit = 1000
+
+// recusedReason is the policy's reason that names whom a complaint is about.
+const recusedReason = "recused"
+
+// overseers are the roles that may learn it from a trail. A colleague may not:
+// the respondent's name is masked for her.
+func overseers() []string { return []string{"auditor", "dpo", "compliance"} }
 
 // Trail shows who saw or did what on a complaint, why, and by which article.
 func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail, error) {
@@ -33,10 +41,14 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 		return nil, err
 	}
 	trail := &Trail{ID: id, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision), Audit: receiptRef(receipt)}
+	oversees := slices.ContainsFunc(a.subject.Roles, func(role string) bool { return slices.Contains(overseers(), role) })
 	for _, e := range entries {
-		item, err := d.trailItem(ctx, e)
+		item, reason, err := d.trailItem(ctx, e)
 		if err != nil {
 			return nil, err
+		}
+		if reason == recusedReason && !oversees {
+			continue
 		}
 		trail.Items = append(trail.Items, item)
 	}
@@ -44,22 +56,23 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 	return trail, nil
 }
 
-func (d *Door) trailItem(ctx context.Context, e pglog.TrailEntry) (TrailItem, error) {
+// trailItem shows one entry; reason is the true one of its decision.
+func (d *Door) trailItem(ctx context.Context, e pglog.TrailEntry) (item TrailItem, reason string, err error) {
 	b, err := audit.ParseBody(e.Body)
 	if err != nil {
-		return TrailItem{}, fmt.Errorf("%w: entry %d of the log", ErrIntegrity, e.ID)
+		return item, "", fmt.Errorf("%w: entry %d of the log", ErrIntegrity, e.ID)
 	}
-	item := TrailItem{Entry: e.ID, At: b.At, Stage: string(b.Stage), Kind: b.Kind, Roles: b.Actor.Roles, Purpose: b.Purpose,
+	item = TrailItem{Entry: e.ID, At: b.At, Stage: string(b.Stage), Kind: b.Kind, Roles: b.Actor.Roles, Purpose: b.Purpose,
 		Fields: b.Fields, Facts: map[string]string{}}
 	if item.Actor, err = d.nameOf(ctx, b.Actor.ID); err != nil {
-		return item, err
+		return item, reason, err
 	}
 	if e.State == pglog.StateSequenced {
 		index := e.Index
 		item.Index, item.LeafHash = &index, hex.EncodeToString(e.LeafHash[:])
 	}
 	if b.Decision != nil {
-		item.Result, item.Rule, item.Article = b.Decision.Result, b.Decision.Rule, b.Decision.Article
+		item.Result, item.Rule, item.Article, reason = b.Decision.Result, b.Decision.Rule, b.Decision.Article, b.Decision.Reason
 	}
 	for name, value := range b.Facts {
 		item.Facts[name] = fmt.Sprint(value)
@@ -67,11 +80,11 @@ func (d *Door) trailItem(ctx context.Context, e pglog.TrailEntry) (TrailItem, er
 	for _, fact := range []string{"assignee", "previous", "person"} {
 		if alias, ok := b.Facts.Text(fact); ok {
 			if item.Facts[fact], err = d.nameOf(ctx, alias); err != nil {
-				return item, err
+				return item, reason, err
 			}
 		}
 	}
-	return item, nil
+	return item, reason, nil
 }
 
 // nameOf resolves an alias; one whose map was erased stays an alias.
