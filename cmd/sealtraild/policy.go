@@ -22,9 +22,15 @@ type policyCheck struct {
 func (p *policyCheck) Run(ctx context.Context, c console) error {
 	var bundle fs.FS = confidentiality.Files()
 	if p.Bundle != "" {
+		if info, err := os.Stat(p.Bundle); err != nil || !info.IsDir() {
+			return usageError{"there is no folder " + p.Bundle + ": name the folder of a bundle, such as policy/confidentiality"}
+		}
 		bundle = os.DirFS(p.Bundle)
 	}
 	found, err := policy.Check(ctx, bundle)
+	if err != nil && p.Bundle != "" {
+		return fmt.Errorf("%s cannot be read as a policy: %w", p.Bundle, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -47,13 +47,16 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) exitcode.Cod
 		fmt.Fprintln(errOut, "sealtraild:", err)
 		return exitcode.Failure
 	}
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{"version"}
+	}
 	kctx, err := parser.Parse(args)
 	if exited {
 		return exitcode.OK
 	}
 	if err != nil {
 		fmt.Fprintln(errOut, "sealtraild:", err)
-		fmt.Fprintln(errOut, "hint: sealtraild --help")
+		fmt.Fprintln(errOut, "hint:", helpFor(err), "--help")
 		return exitcode.Usage
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
@@ -64,6 +67,26 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) exitcode.Cod
 	return codeOf(ctx, err)
 }
 
+// helpFor is the command whose help says what a wrong command line lacks.
+func helpFor(err error) string {
+	words := "sealtraild"
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil {
+		return words
+	}
+	for _, step := range wrong.Context.Path {
+		if step.Command != nil {
+			words += " " + step.Command.Name
+		}
+	}
+	return words
+}
+
+// usageError is a wrong command line that the grammar cannot see.
+type usageError struct{ what string }
+
+func (e usageError) Error() string { return e.what }
+
 // codeOf maps an error to the table of exit codes; an integrity finding wins.
 func codeOf(ctx context.Context, err error) exitcode.Code {
 	switch {
@@ -71,6 +94,8 @@ func codeOf(ctx context.Context, err error) exitcode.Code {
 		return exitcode.OK
 	case errors.As(err, new(findings)), errors.Is(err, custody.ErrIntegrity):
 		return exitcode.Integrity
+	case errors.As(err, new(usageError)):
+		return exitcode.Usage
 	case errors.As(err, new(*custody.ConflictError)):
 		return exitcode.Conflict
 	case errors.Is(err, custody.ErrKeysUnavailable), errors.Is(err, custody.ErrStoreUnavailable), errors.Is(err, custody.ErrUnrecorded),
