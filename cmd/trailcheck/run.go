@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sealtrail/sealtrail/audit/verify"
@@ -51,6 +52,10 @@ func run(ctx context.Context, c *console, args []string) exitcode.Code {
 		usage(c, c.out)
 		return exitcode.OK
 	}
+	if args[0] == "version" || args[0] == "--version" {
+		fmt.Fprintln(c.out, "trailcheck", version())
+		return exitcode.OK
+	}
 	c.complain(verify.Text{EN: fmt.Sprintf("unknown command %q", args[0]), ZH: fmt.Sprintf("未知命令 %q", args[0])})
 	c.hint("trailcheck help")
 	return exitcode.Usage
@@ -67,6 +72,14 @@ func usage(c *console, w io.Writer) {
 		EN: "trailcheck <command> --help shows its flags. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 integrity finding.",
 		ZH: "trailcheck <命令> --help 显示其参数。退出码:0 正常,1 失败,2 用法错误,3 未找到,4 完整性问题。",
 	}.In(c.lang))
+}
+
+// version is the module's, as the Go toolchain stamped it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 // language is zh where the environment says so (LC_ALL before LC_MESSAGES before LANG), else en.
@@ -94,9 +107,16 @@ func (c *console) fail(err error) exitcode.Code {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return exitcode.Interrupted
-	case errors.Is(err, verify.ErrOptions), errors.Is(err, errUsage):
+	case errors.Is(err, verify.ErrOptions):
+		c.hint(verify.Text{EN: "check the files of --key (a log's key, not a witness's), --pinned and --witness", ZH: "请检查 --key(日志的公钥,不是见证方的)、--pinned 与 --witness 所给的文件"}.In(c.lang))
 		return exitcode.Usage
-	case errors.Is(err, verify.ErrNoLog), errors.Is(err, os.ErrNotExist), errors.Is(err, errNotFound):
+	case errors.Is(err, errUsage):
+		c.hint(verify.Text{EN: "trailcheck <command> --help shows its flags", ZH: "trailcheck <命令> --help 显示其参数"}.In(c.lang))
+		return exitcode.Usage
+	case errors.Is(err, verify.ErrNoLog):
+		c.hint(verify.Text{EN: "name the folder that holds the file checkpoint, or one above it", ZH: "请给出含有 checkpoint 文件的目录,或其上级目录"}.In(c.lang))
+		return exitcode.NotFound
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, errNotFound):
 		return exitcode.NotFound
 	}
 	return exitcode.Failure
