@@ -35,6 +35,9 @@ type asked struct {
 	row      *store.Complaint // nil for actions without a record
 	key      *store.Wrapped
 	decision policy.Decision
+	// What a search looks for, normalised; empty for anything else.
+	field string
+	term  []byte
 }
 
 // nowhere is looked up for ids that are not UUIDs, so that a malformed id costs

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/field"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/policy"
@@ -160,6 +162,7 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 		return nil, storeError(err)
 	}
 	// 3 each hit is an access of its own
+	a.field, a.term = r.Field, term
 	shown, bodies, err := d.decideEach(ctx, a, found, true)
 	if err != nil {
 		return nil, err
@@ -253,6 +256,24 @@ func (d *Door) showOne(ctx context.Context, a *asked, receipt pglog.Receipt, sea
 		return nil, fmt.Errorf("showing a hit: %w", err)
 	}
 	defer o.close()
+	if err := a.matches(o); err != nil {
+		return nil, d.broken(ctx, a, receipt, err)
+	}
 	view.Fields, err = a.masked(o, true)
 	return view, err
+}
+
+// matches checks that a hit holds what was searched for: tokens lie in a table
+// of their own, and one that was moved would show somebody else's complaint. A
+// field that the caller may not see masked is not opened and so not compared.
+func (a *asked) matches(o *opened) error {
+	plain, shown := o.values[a.field]
+	if !shown {
+		return nil
+	}
+	stored, err := normalise(a.field, string(plain.Expose()))
+	if err != nil || !bytes.Equal(stored, a.term) {
+		return &field.IntegrityError{Path: a.field, What: "index.token"}
+	}
+	return nil
 }
