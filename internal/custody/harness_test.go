@@ -50,11 +50,21 @@ func open(t *testing.T) *house {
 
 func openWith(t *testing.T, vault *vaulttest.Vault, tune func(*custody.Config)) *house {
 	t.Helper()
+	return openOn(t, pgtest.New(t, "custody", migrate), vault, tune, nil)
+}
+
+// openOn opens a door of a new institution on a database that may hold others;
+// pools changes how it connects.
+func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tune func(*custody.Config), pools func(*pgxpool.Config)) *house {
+	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, institution: vaulttest.Name("bank"), db: pgtest.New(t, "custody", migrate), now: time.Now}
+	h := &house{t: t, institution: vaulttest.Name("bank"), db: db, now: time.Now}
 	cfg, err := pgxpool.ParseConfig(h.db.App)
 	must(t, err)
 	cfg.MaxConns = 8
+	if pools != nil {
+		pools(cfg)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	must(t, err)
 	t.Cleanup(pool.Close)
