@@ -167,11 +167,6 @@ func (l *load) checkCommands(pinned string) {
 	}
 }
 
-func (l *load) run2(name string, args ...string) (string, int) {
-	l.t.Helper()
-	return l.installation.run(l.t, name, args...)
-}
-
 // checkWhole looks for halves: a complaint is its row, its key and its entry.
 func (in *installation) checkWhole(t testing.TB) {
 	t.Helper()
