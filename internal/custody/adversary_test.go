@@ -321,3 +321,65 @@ func TestTrailDoesNotTellWhoIsRecused(t *testing.T) {
 		}
 	}
 }
+
+// A grant or an emergency access that somebody wrote into the register by SQL
+// opens nothing: the log does not know it. Nor does one that was widened.
+func TestGrantsBySQLOpenNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.sql("update people.requirement set value = '100' where name = 'reveals_per_hour'")
+	d := draft(1)
+	d.Department = "loans" // han is of cards
+	delete(d.Fields, "respondent_staff_id")
+	created, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: d})
+	must(t, err)
+	reveal := func(purpose, field string) error {
+		_, err := h.Reveal(t.Context(), h.as("han"), custody.RevealRequest{ID: created.ID, Purpose: purpose, Fields: []string{field}, Reason: "verify identity"})
+		return err
+	}
+	closed := func(what string, err error) {
+		t.Helper()
+		var refused *custody.RefusedError
+		if !errors.Is(err, custody.ErrNotFound) && !errors.As(err, &refused) {
+			t.Errorf("%s: got %v, want nothing opened", what, err)
+		}
+	}
+	h.sql(`insert into people.access_grant (institution, id, complaint, requester, purpose, groups, minutes, reason_sealed, state, requested_at, reviewer, valid_from, valid_until)
+		values ($1, gen_random_uuid(), $2, 'han', 'handle', '{contact}', 60, '', 'issued', now(), 'dora', now() - interval '1 minute', now() + interval '1 hour')`, h.institution, created.ID)
+	closed("a planted grant", reveal("handle", "phone"))
+	if n := h.entries("complaint:"+created.ID, "access.integrity"); n != 1 {
+		t.Errorf("got %d entries about it, want 1", n)
+	}
+	h.sql(`insert into people.break_glass (institution, id, complaint, person, ticket, reason_sealed, opened_at, valid_until)
+		values ($1, gen_random_uuid(), $2, 'han', 'T', '', now() - interval '1 minute', now() + interval '1 hour')`, h.institution, created.ID)
+	closed("a planted emergency", reveal("breakglass", "phone"))
+	h.sql("delete from people.access_grant where institution = $1", h.institution)
+	h.sql("delete from people.break_glass where institution = $1", h.institution)
+
+	g, err := h.RequestGrant(t.Context(), h.as("han"), custody.Grant{Complaint: created.ID, Purpose: "handle", Groups: []string{"contact"}, Reason: "verify identity", Minutes: 60})
+	must(t, err)
+	h.sql("update people.access_grant set state = 'issued', reviewer = 'dora', valid_from = now() - interval '1 minute', valid_until = now() + interval '1 hour' where id = $1", g.ID)
+	closed("issued by SQL", reveal("handle", "phone"))
+	h.sql("update people.access_grant set state = 'requested', reviewer = null, valid_from = null, valid_until = null where id = $1", g.ID)
+	_, err = h.ReviewGrant(t.Context(), h.as("dora"), g.ID, true)
+	must(t, err)
+	must(t, reveal("handle", "phone"))
+	for what, change := range map[string][2]string{
+		"widened":   {"groups = '{contact,identity}'", "groups = '{contact}'"},
+		"prolonged": {"valid_until = valid_until + interval '1 day'", "valid_until = valid_until - interval '1 day'"},
+		"purpose":   {"requester = 'hugo'", "requester = 'han'"},
+	} {
+		h.sql("update people.access_grant set "+change[0]+" where id = $1", g.ID)
+		closed(what, reveal("handle", "phone"))
+		h.sql("update people.access_grant set "+change[1]+" where id = $1", g.ID)
+	}
+	must(t, reveal("handle", "phone"))
+	_, err = h.RevokeGrant(t.Context(), h.as("dora"), g.ID)
+	must(t, err)
+	h.sql("update people.access_grant set state = 'issued', valid_until = now() + interval '1 hour' where id = $1", g.ID)
+	closed("revived", reveal("handle", "phone"))
+
+	_, err = h.OpenBreakGlass(t.Context(), h.as("han"), custody.BreakGlass{Complaint: created.ID, Ticket: "T-1", Reason: "urgent need"})
+	must(t, err)
+	must(t, reveal("breakglass", "phone"))
+}

@@ -64,6 +64,9 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 	a.know(loaded.Subject)
 	// A refusal that needs no record still belongs to the record's trail.
 	a.row, a.key = loaded.Complaint, loaded.Key
+	if err := d.vouched(ctx, a); err != nil {
+		return nil, err
+	}
 	if err := d.admit(ctx, a); err != nil {
 		return nil, err
 	}
@@ -142,10 +145,10 @@ func (a *asked) know(s *store.Subject) {
 	a.subject.Roles, a.subject.Level = effective(s.Duties, a.caller.Roles)
 	a.subject.Unfit = unfit(s, a.action, a.at)
 	for _, g := range s.Grants {
-		a.subject.Grants = append(a.subject.Grants, policy.Grant{Record: g.Complaint, Purpose: g.Purpose, Groups: g.Groups, From: g.From, Until: g.Until})
+		a.subject.Grants = append(a.subject.Grants, policyGrant(g))
 	}
 	for _, b := range s.BreakGlass {
-		a.subject.BreakGlass = append(a.subject.BreakGlass, policy.BreakGlass{Record: b.Complaint, From: b.From, Until: b.Until})
+		a.subject.BreakGlass = append(a.subject.BreakGlass, policyBreakGlass(b))
 	}
 }
 

@@ -221,7 +221,10 @@ func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, se
 		if sealed {
 			one.action = "read"
 		}
-		var err error
+		err := d.vouched(ctx, &one)
+		if err != nil {
+			return nil, nil, err
+		}
 		one.decision, err = d.cfg.Policy.Decide(ctx, one.request(d.cfg.Institution, one.row))
 		if err = d.undecidable(ctx, &one, err); errors.Is(err, ErrIntegrity) {
 			continue // recorded; whether she may see it cannot be decided
