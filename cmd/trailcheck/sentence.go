@@ -18,68 +18,64 @@ func splitLines(text string) (out []string) {
 	return out
 }
 
+// wording is how a language says what an entry records, part by part. The
+// formats of one part take the same arguments in every language.
+type wording struct {
+	opening, roles, onBehalf, act, revision, purpose, fields string
+	rule, article, reason, closing, comma                    string
+
+	stages  map[audit.Stage]string
+	results map[string]string
+}
+
+func english() wording {
+	return wording{
+		opening: "Entry %d: at %s UTC, %s", roles: " (%s)", onBehalf: " on behalf of %s", act: " %s: %s, concerning %s",
+		revision: " at revision %d", purpose: ", for the purpose of %s", fields: ", fields %s",
+		rule: " by rule ", article: ", article ", reason: ", reason ", closing: ". Number %[1]d of the trail of %[2]s.", comma: ", ",
+		stages:  map[audit.Stage]string{audit.StageIntent: "announced", audit.StageOutcome: "reported the outcome of", audit.StageEvent: "recorded"},
+		results: map[string]string{audit.ResultAllow: "; allowed", audit.ResultDeny: "; refused"},
+	}
+}
+
+func chinese() wording {
+	return wording{
+		opening: "第 %d 条:%s(UTC),%s", roles: "(%s)", onBehalf: "代 %s", act: "%s:%s,对象 %s",
+		revision: "(修订 %d)", purpose: ",目的:%s", fields: ",字段:%s",
+		rule: ",规则 ", article: ",条款 ", reason: ",原因 ", closing: "。此为 %[2]s 处理轨迹的第 %[1]d 步。", comma: "、",
+		stages:  map[audit.Stage]string{audit.StageIntent: "拟", audit.StageOutcome: "报告结果", audit.StageEvent: "记录"},
+		results: map[string]string{audit.ResultAllow: ";准许", audit.ResultDeny: ";拒绝"},
+	}
+}
+
 // sentence says in one sentence what an entry records. It shows aliases, never names: the log has none.
 func sentence(lang string, v *audit.LeafView) string {
-	b := v.Body()
-	if lang == "zh" {
-		return sentenceZH(&b, v)
+	b, w, zh := v.Body(), english(), lang == "zh"
+	if zh {
+		w = chinese()
 	}
-	return sentenceEN(&b, v)
-}
-
-func sentenceEN(b *audit.Body, v *audit.LeafView) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Entry %d: at %s UTC, %s", v.Index, b.At.Format("2006-01-02 15:04:05"), b.Actor.ID)
+	fmt.Fprintf(&s, w.opening, v.Index, b.At.Format("2006-01-02 15:04:05"), b.Actor.ID)
 	if len(b.Actor.Roles) > 0 {
-		fmt.Fprintf(&s, " (%s)", strings.Join(labels("role", b.Actor.Roles, false), ", "))
+		fmt.Fprintf(&s, w.roles, strings.Join(labels("role", b.Actor.Roles, zh), w.comma))
 	}
 	if b.Actor.OnBehalf != "" {
-		fmt.Fprintf(&s, " on behalf of %s", b.Actor.OnBehalf)
+		fmt.Fprintf(&s, w.onBehalf, b.Actor.OnBehalf)
 	}
-	stage := map[audit.Stage]string{audit.StageIntent: "announced", audit.StageOutcome: "reported the outcome of", audit.StageEvent: "recorded"}[b.Stage]
-	fmt.Fprintf(&s, " %s: %s, concerning %s", stage, kindLabel(b.Kind, false), b.Subject)
+	fmt.Fprintf(&s, w.act, w.stages[b.Stage], kindLabel(b.Kind, zh), b.Subject)
 	if b.Revision > 0 {
-		fmt.Fprintf(&s, " at revision %d", b.Revision)
+		fmt.Fprintf(&s, w.revision, b.Revision)
 	}
 	if b.Purpose != "" {
-		fmt.Fprintf(&s, ", for the purpose of %s", labels("purpose", []string{b.Purpose}, false)[0])
+		fmt.Fprintf(&s, w.purpose, labels("purpose", []string{b.Purpose}, zh)[0])
 	}
 	if len(b.Fields) > 0 {
-		fmt.Fprintf(&s, ", fields %s", strings.Join(b.Fields, ", "))
+		fmt.Fprintf(&s, w.fields, strings.Join(b.Fields, w.comma))
 	}
 	if d := b.Decision; d != nil {
-		word := map[string]string{audit.ResultAllow: "allowed", audit.ResultDeny: "refused"}[d.Result]
-		fmt.Fprintf(&s, "; %s%s%s%s", word, because(" by rule ", d.Rule), because(", article ", d.Article), because(", reason ", d.Reason))
+		s.WriteString(w.results[d.Result] + because(w.rule, d.Rule) + because(w.article, d.Article) + because(w.reason, d.Reason))
 	}
-	fmt.Fprintf(&s, ". Number %d of the trail of %s.", v.TrailN, b.Subject)
-	return s.String()
-}
-
-func sentenceZH(b *audit.Body, v *audit.LeafView) string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "第 %d 条:%s(UTC),%s", v.Index, b.At.Format("2006-01-02 15:04:05"), b.Actor.ID)
-	if len(b.Actor.Roles) > 0 {
-		fmt.Fprintf(&s, "(%s)", strings.Join(labels("role", b.Actor.Roles, true), "、"))
-	}
-	if b.Actor.OnBehalf != "" {
-		fmt.Fprintf(&s, "代 %s", b.Actor.OnBehalf)
-	}
-	stage := map[audit.Stage]string{audit.StageIntent: "拟", audit.StageOutcome: "报告结果", audit.StageEvent: "记录"}[b.Stage]
-	fmt.Fprintf(&s, "%s:%s,对象 %s", stage, kindLabel(b.Kind, true), b.Subject)
-	if b.Revision > 0 {
-		fmt.Fprintf(&s, "(修订 %d)", b.Revision)
-	}
-	if b.Purpose != "" {
-		fmt.Fprintf(&s, ",目的:%s", labels("purpose", []string{b.Purpose}, true)[0])
-	}
-	if len(b.Fields) > 0 {
-		fmt.Fprintf(&s, ",字段:%s", strings.Join(b.Fields, "、"))
-	}
-	if d := b.Decision; d != nil {
-		word := map[string]string{audit.ResultAllow: "准许", audit.ResultDeny: "拒绝"}[d.Result]
-		fmt.Fprintf(&s, ";%s%s%s%s", word, because(",规则 ", d.Rule), because(",条款 ", d.Article), because(",原因 ", d.Reason))
-	}
-	fmt.Fprintf(&s, "。此为 %s 处理轨迹的第 %d 步。", b.Subject, v.TrailN)
+	fmt.Fprintf(&s, w.closing, v.TrailN, b.Subject)
 	return s.String()
 }
 
