@@ -9,6 +9,7 @@
 package childproc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Process struct {
 	proc *os.Process
 	done chan struct{}
 	err  error // written before done is closed
+	log  string
 }
 
 // Start starts the child and returns once it runs. Nobody needs to wait for
@@ -66,7 +68,7 @@ func Start(cfg Config) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = attributes(cfg)
 
-	p := &Process{done: make(chan struct{})}
+	p := &Process{done: make(chan struct{}), log: cfg.LogFile}
 	started := make(chan error)
 	go p.run(cmd, started)
 	if err := <-started; err != nil {
@@ -112,6 +114,32 @@ func (p *Process) Err() error {
 	}
 	return p.err
 }
+
+// errEnded is how a child ended that says nothing about it.
+var errEnded = errors.New("exit code 0")
+
+// Await asks ready once per pause until it says true and returns nil then. The
+// error says that the child ended, and how, or wraps that of ctx, and ends with
+// the last lines of the child's log.
+func (p *Process) Await(ctx context.Context, pause time.Duration, ready func() bool) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.done:
+			return fmt.Errorf("it ended: %w: %s", cmp.Or(p.Err(), errEnded), Tail(p.log, lastLines))
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for it: %w: %s", ctx.Err(), Tail(p.log, lastLines))
+		case <-tick.C:
+			if ready() {
+				return nil
+			}
+		}
+	}
+}
+
+// lastLines is how much of a child's log tells why it did not start.
+const lastLines = 5
 
 // Signal sends sig to the child alone. A child that has ended is no error.
 func (p *Process) Signal(sig syscall.Signal) error {

@@ -3,6 +3,7 @@ package childproc_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -207,5 +208,34 @@ func TestTail(t *testing.T) {
 	}
 	if got := childproc.Tail(log+"x", 1); got != "" {
 		t.Errorf("Tail of no file = %q", got)
+	}
+}
+
+func TestAwaitSaysHowTheChildEnded(t *testing.T) {
+	t.Parallel()
+	never := func() bool { return false }
+	shell := func(script string) *childproc.Process {
+		p, err := childproc.Start(childproc.Config{Path: "/bin/sh", Args: []string{"-c", script}, LogFile: filepath.Join(t.TempDir(), "log")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Kill() }) // may have ended by itself
+		return p
+	}
+	asked := 0
+	if err := shell("sleep 600").Await(t.Context(), time.Millisecond, func() bool { asked++; return asked == 3 }); err != nil || asked != 3 {
+		t.Errorf("ready at the third question: %v after %d", err, asked)
+	}
+	err := shell("echo no such disk; exit 3").Await(t.Context(), time.Millisecond, never)
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "no such disk") {
+		t.Errorf("a child that ended: %v", err)
+	}
+	if err := shell("exit 0").Await(t.Context(), time.Millisecond, never); err == nil || !strings.Contains(err.Error(), "exit code 0") {
+		t.Errorf("a child that ended without a word: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := shell("sleep 600").Await(ctx, time.Hour, never); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait that was called off: %v", err)
 	}
 }

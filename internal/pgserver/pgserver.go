@@ -11,7 +11,6 @@ package pgserver
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -34,9 +33,6 @@ import (
 
 // Superuser is the name of the cluster's superuser.
 const Superuser = "postgres"
-
-// errEnded is how a server ended that says nothing about it.
-var errEnded = errors.New("exit code 0")
 
 const (
 	// startWithin is how long a start may take; recovery after a kill under
@@ -293,20 +289,10 @@ func (s *Server) arguments() []string {
 // awaitReady watches the status line that the postmaster writes to its pid
 // file, as pg_ctl does: no connection, no password.
 func (s *Server) awaitReady(ctx context.Context, proc *childproc.Process) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-proc.Done():
-			return fmt.Errorf("starting PostgreSQL: it ended: %w: %s", cmp.Or(proc.Err(), errEnded), childproc.Tail(s.LogFile(), 5))
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for PostgreSQL: %w: %s", ctx.Err(), childproc.Tail(s.LogFile(), 5))
-		case <-tick.C:
-			if s.ready(proc.Pid()) {
-				return nil
-			}
-		}
+	if err := proc.Await(ctx, 20*time.Millisecond, func() bool { return s.ready(proc.Pid()) }); err != nil {
+		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
+	return nil
 }
 
 // ready reads postmaster.pid: line 1 is the process id (so a file left by a

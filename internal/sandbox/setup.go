@@ -154,7 +154,7 @@ func (s *Sandbox) startWitness(ctx context.Context) error {
 	s.mu.Lock()
 	s.witness = process
 	s.mu.Unlock()
-	answer, err := s.await(ctx, s.WitnessURL+"/key", process, s.path("logs", "witness.log"))
+	answer, err := s.await(ctx, s.WitnessURL+"/key", process)
 	s.WitnessKey = strings.TrimSpace(answer)
 	return err
 }
@@ -198,7 +198,7 @@ func (s *Sandbox) StartService(ctx context.Context) error {
 	s.mu.Lock()
 	s.service = process
 	s.mu.Unlock()
-	_, err = s.await(ctx, s.Ops+"/readyz", process, s.ServiceLog())
+	_, err = s.await(ctx, s.Ops+"/readyz", process)
 	return err
 }
 
@@ -236,21 +236,18 @@ func (s *Sandbox) running() *childproc.Process {
 }
 
 // await asks a URL until it answers 200 and returns the body.
-func (s *Sandbox) await(ctx context.Context, address string, process *childproc.Process, logFile string) (string, error) {
+func (s *Sandbox) await(ctx context.Context, address string, process *childproc.Process) (body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	for {
-		if body, err := get(ctx, address); err == nil {
-			return body, nil
-		}
-		select {
-		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for %s: %w: %s", address, ctx.Err(), childproc.Tail(logFile, 5))
-		case <-process.Done():
-			return "", fmt.Errorf("waiting for %s: the process ended: %s", address, childproc.Tail(logFile, 5))
-		case <-time.After(25 * time.Millisecond):
-		}
+	err = process.Await(ctx, 25*time.Millisecond, func() bool {
+		var asked error
+		body, asked = get(ctx, address)
+		return asked == nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("starting what answers at %s: %w", address, err)
 	}
+	return body, nil
 }
 
 // startWithin is how long a process of ours may take to be ready.

@@ -12,7 +12,6 @@
 package vaultserver
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,9 +35,6 @@ import (
 // ErrNotOurs is returned when a Vault that somebody else runs would have to be
 // stopped, sealed or unsealed.
 var ErrNotOurs = errors.New("this Vault is not ours to stop, seal or unseal")
-
-// errEnded is how a server ended that says nothing about it.
-var errEnded = errors.New("exit code 0")
 
 const (
 	// startWithin is how long the server may take to answer, and again to
@@ -295,20 +291,14 @@ func (s *Server) awaitAnswer(ctx context.Context, proc *childproc.Process) error
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-proc.Done():
-			return fmt.Errorf("starting Vault: it ended: %w: %s", cmp.Or(proc.Err(), errEnded), childproc.Tail(s.LogFile(), 5))
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for Vault: %w: %s", ctx.Err(), childproc.Tail(s.LogFile(), 5))
-		case <-tick.C:
-			if _, err := client.Sys().SealStatusWithContext(ctx); err == nil {
-				return nil
-			}
-		}
+	err = proc.Await(ctx, poll, func() bool {
+		_, err := client.Sys().SealStatusWithContext(ctx)
+		return err == nil
+	})
+	if err != nil {
+		return fmt.Errorf("starting Vault: %w", err)
 	}
+	return nil
 }
 
 // Stop ends a private server in good order. Stopping a stopped server is no
