@@ -85,7 +85,7 @@ func (d *Door) bound(a *asked, receipt pglog.Receipt, fields []string) error {
 		return errors.New("opening a record: the receipt is for another opening")
 	}
 	for _, name := range fields {
-		if a.decision.Effect(name) == policy.Deny {
+		if effect := a.decision.Effect(name); effect == policy.Deny || a.action == "reveal" && effect != policy.Reveal {
 			return fmt.Errorf("opening a record: field %s is denied", name)
 		}
 	}
