@@ -50,20 +50,27 @@ func open(t *testing.T) *house {
 
 func openWith(t *testing.T, vault *vaulttest.Vault, tune func(*custody.Config)) *house {
 	t.Helper()
-	return openOn(t, pgtest.New(t, "custody", migrate), vault, tune, nil)
+	return openOn(t, pgtest.New(t, "custody", migrate), vault, taps{config: tune})
 }
 
-// openOn opens a door of a new institution on a database that may hold others;
-// pools changes how it connects.
-func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tune func(*custody.Config), pools func(*pgxpool.Config)) *house {
+// taps are where a test listens in on, or changes, what a door stands on. Nil
+// leaves a part alone.
+type taps struct {
+	config  func(*custody.Config)
+	pool    func(*pgxpool.Config)
+	wrapper func(keyring.Wrapper) keyring.Wrapper
+}
+
+// openOn opens a door of a new institution on a database that may hold others.
+func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *house {
 	t.Helper()
 	ctx := t.Context()
 	h := &house{t: t, institution: vaulttest.Name("bank"), db: db, now: time.Now}
 	cfg, err := pgxpool.ParseConfig(h.db.App)
 	must(t, err)
 	cfg.MaxConns = 8
-	if pools != nil {
-		pools(cfg)
+	if tap.pool != nil {
+		tap.pool(cfg)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	must(t, err)
@@ -88,12 +95,16 @@ func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tune func(*cust
 	must(t, err)
 	index, err := transit.NewIndexer(conf)
 	must(t, err)
-	h.keys, err = keyring.New(keyring.Config{Wrapper: wrapper})
+	keys := keyring.Config{Wrapper: wrapper}
+	if tap.wrapper != nil {
+		keys.Wrapper = tap.wrapper(wrapper)
+	}
+	h.keys, err = keyring.New(keys)
 	must(t, err)
 	config := custody.Config{Institution: h.institution, Store: store.New(pool), Log: h.log, Policy: engine(t), Keys: h.keys, Index: index,
 		Calendar: clock.China(), Profile: clock.CNLaw().With(clock.Norm(), time.Time{}), Now: func() time.Time { return h.now() }}
-	if tune != nil {
-		tune(&config)
+	if tap.config != nil {
+		tap.config(&config)
 	}
 	h.Door, err = custody.New(ctx, config)
 	must(t, err)

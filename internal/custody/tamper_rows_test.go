@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/pgtest"
+	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/internal/vaulttest"
 )
 
@@ -63,7 +64,7 @@ func TestAnOlderEnvelopeIsDetected(t *testing.T) {
 func TestARecordIsBoundToItsInstitution(t *testing.T) {
 	t.Parallel()
 	db, vault := pgtest.New(t, "custody", migrate), vaulttest.New(t)
-	mine, theirs := openOn(t, db, vault, nil, nil), openOn(t, db, vault, nil, nil)
+	mine, theirs := openOn(t, db, vault, taps{}), openOn(t, db, vault, taps{})
 	theirs.unlimited()
 	c := mine.fileFull(1)
 	for _, table := range []string{"sealtrail.complaint", "keys.wrapped", "sealtrail.blind_index"} {
@@ -79,7 +80,7 @@ func TestARecordIsBoundToItsInstitution(t *testing.T) {
 func TestInstitutionsCannotReadEachOther(t *testing.T) {
 	t.Parallel()
 	db, vault := pgtest.New(t, "custody", migrate), vaulttest.New(t)
-	mine, theirs := openOn(t, db, vault, nil, nil), openOn(t, db, vault, nil, nil)
+	mine, theirs := openOn(t, db, vault, taps{}), openOn(t, db, vault, taps{})
 	c := mine.fileFull(1)
 	ctx := t.Context()
 	for what, act := range map[string]func() error{
@@ -161,5 +162,50 @@ func TestMovedTokensAreDetected(t *testing.T) {
 			t.Errorf("%s: got %d entries about the planted token, want 1", field, n)
 		}
 		h.sql("delete from sealtrail.blind_index b using sealtrail.blind_index o where b.complaint = $1 and o.complaint = $2 and b.field = o.field and b.token = o.token", one.ID, two.ID)
+	}
+}
+
+// TestARowRolledBackAsAWhole puts a whole row back to an older state that was
+// sealed validly. Such a row verifies by itself and can be read; the log knows
+// better, and the comparison of both names it, also after somebody changed the
+// complaint from there.
+func TestARowRolledBackAsAWhole(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.unlimited()
+	ctx := t.Context()
+	c, untouched := h.fileFull(1), h.fileFull(2)
+	restore := h.keep("kept")
+	compare := func() []store.Stale {
+		t.Helper()
+		found, err := store.CheckRevisions(ctx, h.admin, h.institution)
+		must(t, err)
+		return found
+	}
+	amend := func(revision uint64) *custody.View {
+		t.Helper()
+		number := "13900139000"
+		view, err := h.Amend(ctx, h.as("han"), custody.AmendRequest{ID: c.ID, Purpose: "handle", Revision: revision, Fields: map[string]*string{"phone": &number}})
+		must(t, err)
+		return view
+	}
+	entry := amend(c.Revision).Audit.Entry
+	if found := compare(); len(found) != 0 {
+		t.Fatalf("before: found %v", found)
+	}
+	restore()
+	h.sound("rolled back: readable, for it was sealed so once", c.ID)
+	want := store.Stale{Complaint: c.ID, Revision: c.Revision, Logged: c.Revision + 1, Entry: entry}
+	if found := compare(); len(found) != 1 || found[0] != want {
+		t.Errorf("rolled back: found %v, want %v", found, want)
+	}
+	amend(c.Revision)
+	if found := compare(); len(found) != 1 || found[0].Complaint != c.ID {
+		t.Errorf("changed from the older state: found %v, want the one complaint", found)
+	}
+	h.sql("delete from sealtrail.blind_index where complaint = $1", untouched.ID)
+	h.sql("delete from sealtrail.complaint where id = $1", untouched.ID)
+	if found := compare(); len(found) != 2 {
+		t.Errorf("a row that was removed: found %v, want two complaints", found)
 	}
 }

@@ -1,0 +1,57 @@
+package custody
+
+import (
+	"context"
+
+	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/policy"
+)
+
+// Asked lets tests try the opener with pairs that no path of the door makes.
+type Asked = asked
+
+// AskReveal asks as Reveal does.
+func (d *Door) AskReveal(ctx context.Context, c Caller, id string, fields ...string) (*Asked, error) {
+	return d.askRecord(ctx, c, question{action: "reveal", purpose: "handle", id: id, fields: fields})
+}
+
+// Intend records what Reveal records before it opens.
+func (d *Door) Intend(ctx context.Context, a *Asked, fields ...string) (pglog.Receipt, error) {
+	return d.record(ctx, a.intent("access.reveal", fields, audit.Facts{"reason_given": true}))
+}
+
+// Tell records an event with the same decision, record and fields.
+func (d *Door) Tell(ctx context.Context, a *Asked, fields ...string) (pglog.Receipt, error) {
+	b := a.body(audit.StageEvent, "access.reveal", audit.Facts{"reason_given": true})
+	b.Fields = fields
+	return d.record(ctx, b)
+}
+
+// OpenWith opens fields with a receipt and says how many came out.
+func (d *Door) OpenWith(ctx context.Context, a *Asked, r pglog.Receipt, fields ...string) (int, error) {
+	o, err := d.open(ctx, a, r, fields)
+	if err != nil {
+		return 0, err
+	}
+	defer o.close()
+	return len(o.values), nil
+}
+
+// AtRevision is a at another revision of the record.
+func (a *Asked) AtRevision(revision uint64) *Asked {
+	b, row := *a, *a.row
+	row.Revision = revision
+	b.row = &row
+	return &b
+}
+
+// Undecided is a without its decision.
+func (a *Asked) Undecided() *Asked {
+	b := *a
+	b.decision = policy.Decision{}
+	return &b
+}
+
+// Revision is the revision that was decided on.
+func (a *Asked) Revision() uint64 { return a.row.Revision }
