@@ -150,6 +150,10 @@ func (s *session) showPage(a *answer) error {
 		if err := a.into(&page); err != nil {
 			return err
 		}
+		if len(page.Items) == 0 {
+			fmt.Fprintln(w, s.word("没有符合条件且可供您查看的投诉", "no complaint that fits and that you may see"))
+			return nil
+		}
 		fmt.Fprintln(w, s.word("编号\tID\t状态\t等级\t期限", "NO\tID\tSTATE\tLEVEL\tDUE"))
 		for _, v := range page.Items {
 			due := ""

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -55,7 +57,25 @@ func (c *personGetCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.show(a, s.members(a))
+	return s.show(a, func(w io.Writer) error {
+		if err := s.members(a)(w); err != nil {
+			return err
+		}
+		var p struct {
+			Duties []struct {
+				ID, Role, Level, Department, From, Until string
+				ConfirmedBy                              string `json:"confirmed_by"`
+			} `json:"duties"`
+		}
+		if err := a.into(&p); err != nil || len(p.Duties) == 0 {
+			return err
+		}
+		fmt.Fprintln(w, s.word("\f岗位\t等级\t部门\t起\t止\t确认人\tID", "\fDUTY\tLEVEL\tDEPARTMENT\tFROM\tUNTIL\tCONFIRMED BY\tID"))
+		for _, d := range p.Duties {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Role, d.Level, d.Department, toTheSecond(d.From), toTheSecond(d.Until), d.ConfirmedBy, d.ID)
+		}
+		return nil
+	})
 }
 
 type personStatusCmd struct {

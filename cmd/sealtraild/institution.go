@@ -60,7 +60,7 @@ func (a *institutionAdd) Run(ctx context.Context, c console) error {
 		}
 	}
 	_, err = fmt.Fprintf(c.out, "✓ keys %[1]s-record, %[1]s-index, %[1]s-log; policy and role; credentials in %[2]s\n"+
-		"next: sealtraild institution found --first ID:DEPARTMENT --second ID:DEPARTMENT\n", a.Name, a.Out)
+		"next: sealtraild institution found --first ID:DEPARTMENT[:STAFF-ID] --second ID:DEPARTMENT[:STAFF-ID]\n", a.Name, a.Out)
 	return err
 }
 
@@ -77,7 +77,7 @@ func (f *institutionFound) Run(ctx context.Context, c console) error {
 	for i, spec := range []string{f.First, f.Second} {
 		parts := strings.Split(spec, ":")
 		if len(parts) < 2 || len(parts) > 3 {
-			return errors.New("reading a founder: want ID:DEPARTMENT or ID:DEPARTMENT:STAFF-ID")
+			return usageError{"reading a founder: want ID:DEPARTMENT or ID:DEPARTMENT:STAFF-ID"}
 		}
 		founders[i] = custody.Person{ID: parts[0], Department: parts[1]}
 		if len(parts) == 3 {
@@ -87,6 +87,9 @@ func (f *institutionFound) Run(ctx context.Context, c console) error {
 	err := server.Once(ctx, f.Config, c.err, func(ctx context.Context, s *server.Server) error {
 		return s.Door().Found(ctx, founders)
 	})
+	if conflict := new(custody.ConflictError); errors.As(err, &conflict) && conflict.State == "founded" {
+		return fmt.Errorf("%s was founded before, which works once: whoever else is needed is appointed by sealtrail duty appoint and confirm (%w)", f.Institution, err)
+	}
 	if err != nil {
 		return err
 	}
