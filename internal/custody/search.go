@@ -155,10 +155,12 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	}
 	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: r.Field, Epoch: indexEpoch, Normalised: term, Reference: reference(receipt)}})
 	if err != nil {
+		d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "unavailable")
 		return nil, keyError(err)
 	}
 	found, err := d.cfg.Store.FindByToken(ctx, d.cfg.Institution, store.Token{Field: r.Field, Epoch: indexEpoch, Token: tokens[0]}, pageSize(r.PageSize))
 	if err != nil {
+		d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "unavailable")
 		return nil, storeError(err)
 	}
 	// 3 each hit is an access of its own
