@@ -16,7 +16,7 @@ import (
 )
 
 type trailCommand struct {
-	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published."`
+	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published, and each complaint with the log."`
 	Key   trailKey   `cmd:"" help:"Print the log's verifier key, for auditors and witnesses to pin."`
 }
 
@@ -38,7 +38,7 @@ func (t *trailCheck) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("opening the database: %w", store.Classify(err))
 	}
 	defer pool.Close()
-	found, err := pglog.Check(ctx, pool, t.Institution, os.DirFS(t.Published))
+	found, err := server.CheckStored(ctx, pool, t.Institution, os.DirFS(t.Published))
 	if err != nil {
 		return err
 	}

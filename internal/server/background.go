@@ -267,7 +267,7 @@ func (s *Server) verified(ctx context.Context, last *verification, found int) {
 func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	found, err := pglog.Check(ctx, s.pool, s.cfg.Institution, os.DirFS(s.cfg.Published))
+	found, err := CheckStored(ctx, s.pool, s.cfg.Institution, os.DirFS(s.cfg.Published))
 	if err != nil {
 		s.log.WarnContext(ctx, "log not checked", slog.String("cause", err.Error()))
 		return 0, false

@@ -1,11 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sealtrail/sealtrail/audit"
 )
 
 // Stale is a complaint whose row is not what the log last said of it.
@@ -16,48 +22,122 @@ type Stale struct {
 	Entry     uint64 // the entry that says so; 0 if there is none
 }
 
-func (s Stale) String() string {
-	return fmt.Sprintf("sealtrail.complaint of entry %d: rolled_back: complaint %s is at revision %d, the log says %d", s.Entry, s.Complaint, s.Revision, s.Logged)
+// said is what the log says of a complaint.
+type said struct {
+	revision, entry uint64 // the newest revision and the entry that names it
+	manifests       []sealed
+	// twice: two changes made one revision, each with a manifest of its own:
+	// the trace of a change made from an older state.
+	twice bool
 }
 
-// maxStale bounds the list: whoever restores yesterday's tables need not fill
-// the memory of the one who looks.
-const maxStale = 1000
+// sealed is the digest of the manifest of one revision.
+type sealed struct {
+	revision uint64
+	manifest [sha256.Size]byte
+}
 
-// staleSQL compares each row with the entries of its changes, which name
-// revision and digest of the manifest. A row that was put back to an older state
-// as a whole verifies by itself; only the log knows better. Two manifests of one
-// revision are the trace of a change that was made from such a row.
-// The audit log's tables are only read here, and only for this comparison: both
-// sides must come from one snapshot.
-const staleSQL = `with said as (
-	select e.subject, (b.body->>'revision')::bigint as revision, b.body->'commit'->>'manifest' as manifest, max(e.id) as id
-	from audit.entry e cross join lateral (select convert_from(e.body, 'UTF8')::jsonb as body) b
-	where e.institution = $1 and e.subject like 'complaint:%' and convert_from(e.body, 'UTF8') like '%"manifest":%'
-		and b.body->'commit' ? 'manifest' and b.body ? 'revision'
-	group by 1, 2, 3
-), newest as (
-	select distinct on (subject) subject, revision, manifest, id from said order by subject, revision desc, id desc
-), twice as (
-	select subject, max(id) as id from said group by subject, revision having count(*) > 1
-), mine as (
-	select 'complaint:' || id as subject, revision, encode(sha256(manifest), 'hex') as manifest from sealtrail.complaint where institution = $1
-)
-select substr(coalesce(m.subject, n.subject), 11), coalesce(m.revision, 0), coalesce(n.revision, 0), coalesce(t.id, n.id, 0)
-from mine m full join newest n on n.subject = m.subject left join twice t on t.subject = n.subject
-where m.subject is null or n.subject is null or t.subject is not null or m.revision <> n.revision or m.manifest <> n.manifest
-order by 1 limit $2`
-
-// CheckRevisions names, at most 1,000, complaints that are not at the revision,
-// or have not the manifest, that the log last recorded. It reads the whole log:
-// about 10 s for a million entries.
-func CheckRevisions(ctx context.Context, pool *pgxpool.Pool, institution string) ([]Stale, error) {
-	rows, err := pool.Query(ctx, staleSQL, institution, maxStale)
-	if err != nil {
-		return nil, Classify(err)
+// of is the manifest of a revision.
+func (s *said) of(revision uint64) (manifest [sha256.Size]byte, ok bool) {
+	for _, m := range slices.Backward(s.manifests) {
+		if m.revision == revision {
+			return m.manifest, true
+		}
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Stale, err error) {
-		return s, row.Scan(&s.Complaint, &s.Revision, &s.Logged, &s.Entry)
+	return manifest, false
+}
+
+// add takes up one more entry.
+func (s *said) add(id, revision uint64, manifest [sha256.Size]byte) {
+	was, known := s.of(revision)
+	if known && was != manifest {
+		s.twice, s.entry = true, id
+	}
+	if !known {
+		s.manifests = append(s.manifests, sealed{revision, manifest})
+	}
+	if revision >= s.revision {
+		s.revision = revision
+		if !s.twice {
+			s.entry = id
+		}
+	}
+}
+
+// CheckRevisions names complaints that are not at the revision, or have not the
+// manifest, that the log last recorded, in the order of their ids. A row that
+// was put back to an older state as a whole verifies by itself; only the log
+// knows better. It reads the whole log in one snapshot and changes nothing.
+// Entries that cannot be read are the business of pglog.Check.
+func CheckRevisions(ctx context.Context, pool *pgxpool.Pool, institution string) ([]Stale, error) {
+	var list []Stale
+	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		newest, err := logged(ctx, tx, institution)
+		if err != nil {
+			return err
+		}
+		list, err = compare(ctx, tx, institution, newest)
+		return err
 	})
+	slices.SortFunc(list, func(a, b Stale) int { return cmp.Compare(a.Complaint, b.Complaint) })
 	return list, Classify(err)
+}
+
+// logged folds the entries of all changes. The log's own tables are read here
+// and nowhere else in this package: both sides must come from one snapshot.
+func logged(ctx context.Context, tx pgx.Tx, institution string) (map[string]*said, error) {
+	rows, err := tx.Query(ctx, `select id, body from audit.entry where institution = $1 and subject like 'complaint:%'
+		and position('"manifest":'::bytea in body) > 0 order by id`, institution)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]*said{}
+	var id uint64
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &body}, func() error {
+		b, err := audit.ParseBody(body)
+		if err != nil || b.Revision == 0 {
+			return nil //nolint:nilerr // pglog.Check names entries that cannot be read
+		}
+		digest, err := hex.DecodeString(b.Commit["manifest"])
+		if err != nil || len(digest) != sha256.Size {
+			return nil //nolint:nilerr // of another kind: it says nothing of a manifest
+		}
+		complaint := strings.TrimPrefix(b.Subject, "complaint:")
+		if newest[complaint] == nil {
+			newest[complaint] = &said{}
+		}
+		newest[complaint].add(id, b.Revision, [sha256.Size]byte(digest))
+		return nil
+	})
+	return newest, err
+}
+
+// compare holds the rows against the log. What the log knows and the table does
+// not have is a row that was removed.
+func compare(ctx context.Context, tx pgx.Tx, institution string, newest map[string]*said) ([]Stale, error) {
+	rows, err := tx.Query(ctx, `select id, revision, manifest from sealtrail.complaint where institution = $1`, institution)
+	if err != nil {
+		return nil, err
+	}
+	var list []Stale
+	var id string
+	var revision uint64
+	var manifest []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &revision, &manifest}, func() error {
+		s := newest[id]
+		delete(newest, id)
+		if s == nil {
+			list = append(list, Stale{Complaint: id, Revision: revision})
+			return nil
+		}
+		if logged, ok := s.of(revision); s.twice || s.revision != revision || !ok || logged != sha256.Sum256(manifest) {
+			list = append(list, Stale{id, revision, s.revision, s.entry})
+		}
+		return nil
+	})
+	for id, s := range newest {
+		list = append(list, Stale{Complaint: id, Logged: s.revision, Entry: s.entry})
+	}
+	return list, err
 }
