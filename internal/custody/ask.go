@@ -61,6 +61,9 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 	if err != nil {
 		return nil, storeError(err)
 	}
+	if loaded.Subject, err = d.borne(ctx, a, loaded.Subject); err != nil {
+		return nil, err
+	}
 	a.know(loaded.Subject)
 	// A refusal that needs no record still belongs to the record's trail.
 	a.row, a.key = loaded.Complaint, loaded.Key
@@ -104,6 +107,9 @@ func (d *Door) knock(ctx context.Context, c Caller, q question) (*asked, error) 
 	facts, err := d.cfg.Store.Subject(ctx, d.cfg.Institution, c.Person, a.at)
 	if err != nil {
 		return nil, storeError(err)
+	}
+	if facts, err = d.borne(ctx, a, facts); err != nil {
+		return nil, err
 	}
 	a.know(facts)
 	return a, nil

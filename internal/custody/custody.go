@@ -57,6 +57,7 @@ type Door struct {
 	cfg      Config
 	outcomes chan audit.Body
 	idem     idempotencyKey
+	register register
 	*instruments
 }
 

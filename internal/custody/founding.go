@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
@@ -34,7 +35,7 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 		return logError(err)
 	}
 	var events []audit.Body
-	rows := make([]store.Person, len(founders))
+	rows, duties := make([]store.Person, len(founders)), make([]store.Duty, len(founders))
 	for i, p := range founders {
 		p.Kind, p.Status = Human, "active"
 		if err := checkPerson(p); err != nil {
@@ -47,8 +48,14 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 		if err != nil {
 			return logError(err)
 		}
-		events = append(events, audit.Body{At: at, Stage: audit.StageEvent, Kind: "duty.appointed", Actor: audit.Actor{ID: operator},
-			Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "role": "secadmin", "founding": true, "confirmed": true}},
+		duties[i] = store.Duty{Institution: d.cfg.Institution, ID: newUUID(), Person: p.ID, Role: "secadmin", Department: p.Department,
+			AppointedBy: "operator", Level: complaint.LevelRank(complaint.LevelGeneral), From: at, Until: at.Add(founderLife)}
+		events = append(events,
+			audit.Body{At: at, Stage: audit.StageEvent, Kind: "person.added", Actor: audit.Actor{ID: operator}, Subject: "person:" + alias,
+				Facts: audit.Facts{"person": alias, "department": p.Department}, Commit: staffCommit(rows[i].StaffToken)},
+			audit.Body{At: at, Stage: audit.StageEvent, Kind: "duty.appointed", Actor: audit.Actor{ID: operator}, Subject: "person:" + alias,
+				Facts: audit.Facts{"person": alias, "duty": dutyCode(duties[i].ID), "role": "secadmin", "level": complaint.LevelGeneral,
+					"until": stamp(duties[i].Until), "founding": true, "confirmed": true}},
 			audit.Body{At: at, Stage: audit.StageEvent, Kind: "training.passed", Actor: audit.Actor{ID: operator},
 				Subject: "person:" + alias, Facts: audit.Facts{"person": alias, "course": confidentialityCourse, "valid_until": stamp(at.Add(founderTraining))}})
 	}
@@ -61,7 +68,7 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 			return &ConflictError{Code: "already_decided", State: "founded"}
 		}
 		for i, row := range rows {
-			if err := d.foundOne(ctx, tx, row, founders[1-i].ID, at); err != nil {
+			if err := d.foundOne(ctx, tx, row, duties[i], founders[1-i].ID); err != nil {
 				return err
 			}
 		}
@@ -72,17 +79,15 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 }
 
 // foundOne enters one founder, confirmed by the other.
-func (d *Door) foundOne(ctx context.Context, tx pgx.Tx, row store.Person, other string, at time.Time) error {
+func (d *Door) foundOne(ctx context.Context, tx pgx.Tx, row store.Person, duty store.Duty, other string) error {
 	if err := d.cfg.Store.InsertPerson(ctx, tx, row); err != nil {
 		return err
 	}
-	duty := store.Duty{Institution: d.cfg.Institution, ID: newUUID(), Person: row.ID, Role: "secadmin", Department: row.Department,
-		AppointedBy: "operator", Level: 1, From: at, Until: at.Add(founderLife)}
 	if err := d.cfg.Store.InsertDuty(ctx, tx, duty); err != nil {
 		return err
 	}
 	if err := d.cfg.Store.ConfirmDuty(ctx, tx, d.cfg.Institution, duty.ID, other); err != nil {
 		return err
 	}
-	return d.cfg.Store.InsertTraining(ctx, tx, d.cfg.Institution, row.ID, confidentialityCourse, "operator", at, at.Add(founderTraining), 0)
+	return d.cfg.Store.InsertTraining(ctx, tx, d.cfg.Institution, row.ID, confidentialityCourse, "operator", duty.From, duty.From.Add(founderTraining), 0)
 }

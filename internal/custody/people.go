@@ -103,6 +103,7 @@ func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, erro
 		return nil, err
 	}
 	event := a.about("person.added", "person:"+alias, audit.Facts{"person": alias, "department": p.Department})
+	event.Commit = staffCommit(row.StaffToken)
 	p.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertPerson(ctx, tx, row) })
 	if errors.Is(err, store.ErrDuplicate) {
 		return nil, &ConflictError{Code: "duplicate"}
@@ -250,14 +251,18 @@ func (d *Door) Appoint(ctx context.Context, c Caller, person string, duty Duty) 
 	if facts != nil && (Kind(facts.Kind) == Application) != (duty.Role == "application") {
 		return nil, invalid("/role", "unknown_value")
 	}
+	if facts != nil && duty.Department != "" && duty.Department != facts.Department {
+		return nil, invalid("/department", "unknown_value")
+	}
 	if duty.From.IsZero() {
 		duty.From = a.at
 	}
+	duty.From, duty.Until = duty.From.UTC().Truncate(time.Microsecond), duty.Until.UTC().Truncate(time.Microsecond)
 	if !duty.Until.After(duty.From) {
 		return nil, invalid("/until", "out_of_range")
 	}
 	duty.ID, duty.AppointedBy = newUUID(), c.Person
-	event := a.about("duty.appointed", "person:"+alias, audit.Facts{"person": alias, "role": duty.Role, "level": duty.Level,
+	event := a.about("duty.appointed", "person:"+alias, audit.Facts{"person": alias, "duty": dutyCode(duty.ID), "role": duty.Role, "level": duty.Level,
 		"from": stamp(duty.From), "until": stamp(duty.Until), "department": duty.Department, "confirmed": false})
 	row := store.Duty{Institution: d.cfg.Institution, ID: duty.ID, Person: person, Role: duty.Role, Department: duty.Department,
 		AppointedBy: c.Person, Level: complaint.LevelRank(duty.Level), From: duty.From, Until: duty.Until}
@@ -318,9 +323,9 @@ func (d *Door) settleDuty(ctx context.Context, c Caller, person, dutyID, kind st
 			return err
 		}
 		view = dutyView(row)
-		facts := audit.Facts{"person": alias, "role": row.Role}
+		facts := audit.Facts{"person": alias, "duty": dutyCode(row.ID), "role": row.Role}
 		if kind == "duty.appointed" {
-			facts["level"], facts["confirmed"] = view.Level, true
+			facts["level"], facts["confirmed"], facts["until"] = view.Level, true, stamp(row.Until)
 		}
 		pending, err = d.cfg.Log.AppendTx(ctx, tx, a.about(kind, "person:"+alias, facts))
 		return err
@@ -358,6 +363,7 @@ func (d *Door) RecordTraining(ctx context.Context, c Caller, t Training) (*Train
 	if t.PassedAt.After(a.at) || !t.ValidUntil.After(t.PassedAt) {
 		return nil, invalid("/valid_until", "out_of_range")
 	}
+	t.PassedAt, t.ValidUntil = t.PassedAt.UTC().Truncate(time.Microsecond), t.ValidUntil.UTC().Truncate(time.Microsecond)
 	event := a.about("training.passed", "person:"+alias, audit.Facts{"person": alias, "course": t.Course, "score": t.Score, "valid_until": stamp(t.ValidUntil)})
 	t.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error {
 		return d.cfg.Store.InsertTraining(ctx, tx, d.cfg.Institution, t.Person, t.Course, c.Person, t.PassedAt, t.ValidUntil, t.Score)

@@ -24,9 +24,11 @@ type Subject struct {
 
 // DutyFact is a confirmed appointment in force.
 type DutyFact struct {
-	Role       string `json:"role"`
-	Level      uint8  `json:"level"`
-	Department string `json:"department"`
+	ID         string    `json:"id"`
+	Role       string    `json:"role"`
+	Level      uint8     `json:"level"`
+	Department string    `json:"department"`
+	Until      time.Time `json:"until"`
 }
 
 // GrantFact is an issued access grant in force.

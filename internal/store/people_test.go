@@ -36,8 +36,12 @@ func TestSubjectGathersWhatADecisionNeeds(t *testing.T) {
 	must(t, err)
 	trained := at.Add(time.Hour)
 	got.TrainedUntil = ptr(got.TrainedUntil.UTC())
+	for i := range got.Duties {
+		got.Duties[i].Until = got.Duties[i].Until.UTC()
+	}
 	want := &store.Subject{Kind: "human", Department: "cards", Status: "active", StaffToken: []byte("tok"), TrainedUntil: &trained, Undertaken: true,
-		RevealsPerHour: 9, Duties: []store.DutyFact{{Role: "handler", Level: 1, Department: "cards"}, {Role: "legal", Level: 3, Department: "cards"}},
+		RevealsPerHour: 9, Duties: []store.DutyFact{{ID: id(0), Role: "handler", Level: 1, Department: "cards", Until: at.Add(time.Hour)},
+			{ID: id(2), Role: "legal", Level: 3, Department: "cards", Until: at.Add(3 * time.Hour)}},
 		Grants: []store.GrantFact{}, BreakGlass: []store.BreakGlassFact{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("subject (-want +got):\n%s", diff)

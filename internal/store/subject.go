@@ -13,7 +13,8 @@ import (
 // register that they belong to, and the first instant at which time alone
 // changes them.
 const selectSubject = `select p.kind, p.department, p.status, p.staff_bidx,
-	(select coalesce(jsonb_agg(jsonb_build_object('role', d.role, 'level', d.level, 'department', d.department)), '[]')
+	(select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'role', d.role, 'level', d.level, 'department', d.department,
+		'until', d.valid_until)), '[]')
 		from people.duty d where d.institution = $1 and d.person = $2 and d.confirmed_by is not null
 		and d.ended_at is null and d.valid_from <= $3 and d.valid_until > $3),
 	(select max(t.valid_until) from people.training t where t.institution = $1 and t.person = $2 and t.course = 'confidentiality'),
