@@ -48,6 +48,37 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 	}
 }
 
+// TestEveryDirectDependencyIsUsed finds modules that were expected and never
+// needed, and those that lost their last user.
+func TestEveryDirectDependencyIsUsed(t *testing.T) {
+	t.Parallel()
+	text, err := fs.ReadFile(os.DirFS(moduleRoot(t)), "go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imported := map[string]bool{}
+	for _, pkg := range load(t) {
+		for _, f := range pkg.Files {
+			for _, name := range f.Imports() {
+				imported[name] = true
+			}
+		}
+	}
+	for _, r := range mod.Require {
+		used := false
+		for name := range imported {
+			used = used || name == r.Mod.Path || strings.HasPrefix(name, r.Mod.Path+"/")
+		}
+		if !r.Indirect && !used {
+			t.Errorf("go.mod requires %s directly and no file imports it", r.Mod.Path)
+		}
+	}
+}
+
 func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	root := os.DirFS(moduleRoot(t))
