@@ -63,7 +63,7 @@ func checkBreakGlass(b BreakGlass) error {
 	if len([]rune(strings.TrimSpace(b.Reason))) < minReason {
 		problems = append(problems, problemAt("/reason", "required"))
 	}
-	if !validID(b.Ticket) {
+	if !validID(b.Ticket) || personal(b.Ticket) {
 		problems = append(problems, problemAt("/ticket", "required"))
 	}
 	if len(problems) > 0 {

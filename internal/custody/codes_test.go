@@ -28,3 +28,14 @@ func TestCodesOfTheLogAreNeverTakenForNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestClearWordsHoldNobodysNumber: tickets and person ids are kept in clear.
+func TestClearWordsHoldNobodysNumber(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]bool{"110105198806154324": true, "13911112032": true, "6222020200112230004": true, "li@example.com": true,
+		"INC-2026-0042": false, "sec-lin": false, "CHG0040217": false} {
+		if got := personal(word); got != want {
+			t.Errorf("personal(%s) = %v, want %v", word, got, want)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/blindindex"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/scrub"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
@@ -114,7 +115,7 @@ func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, erro
 
 func checkPerson(p Person) error {
 	var problems []intake.Problem
-	if !validID(p.ID) {
+	if !validID(p.ID) || personal(p.ID) {
 		problems = append(problems, problemAt("/id", "malformed"))
 	}
 	if p.Kind != Human && p.Kind != Application {
@@ -131,6 +132,10 @@ func checkPerson(p Person) error {
 	}
 	return nil
 }
+
+// personal says whether a word that stays clear holds somebody's number: it
+// would be an identity number, a card, a phone or an address in an index.
+func personal(word string) bool { return len(scrub.Scan(word)) > 0 }
 
 // validID accepts what identity providers use as a subject: printable ASCII
 // without spaces, at most 128 bytes.
