@@ -3,6 +3,7 @@ package pglog
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ type aliasKey struct {
 }
 
 // Alias returns the name under which actor appears in this year's log (UTC by the local clock), making one on first use. It is
-// random, so leaves identify nobody without audit.alias. Cached; a miss costs one round trip and gives ErrUnavailable after
+// a salted digest of the actor, so leaves identify nobody without the row of audit.alias, and the row cannot be given to another
+// actor unnoticed ([Check]). Cached; a miss costs one round trip and gives ErrUnavailable after
 // Config.Deadline.
 func (l *Log) Alias(ctx context.Context, actor string) (string, error) {
 	key := aliasKey{actor: actor, year: time.Now().UTC().Year()}
@@ -34,17 +36,18 @@ func (l *Log) Alias(ctx context.Context, actor string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
 	defer cancel()
 	// Two statements, not one: with "do update" every look-up of a known actor would write a row version.
+	salt := newSalt()
 	row := l.cfg.Pool.QueryRow(ctx, `
 		with known as (
 			select alias from audit.alias where institution = $1 and year = $2 and actor = $3
 		), made as (
-			insert into audit.alias (institution, year, alias, actor)
-			select $1, $2, $4, $3 where not exists (select from known)
+			insert into audit.alias (institution, year, alias, actor, salt)
+			select $1, $2, $4, $3, $5 where not exists (select from known)
 			on conflict (institution, year, actor) do nothing
 			returning alias
 		)
 		select alias from known union all select alias from made`,
-		l.cfg.Institution, key.year, actor, newAlias())
+		l.cfg.Institution, key.year, actor, aliasOf(salt, l.cfg.Institution, key), salt)
 	err := row.Scan(&alias)
 	if errors.Is(err, pgx.ErrNoRows) { // another process made it between our snapshot and our insert
 		err = l.cfg.Pool.QueryRow(ctx, "select alias from audit.alias where institution = $1 and year = $2 and actor = $3",
@@ -90,10 +93,26 @@ func (l *Log) remember(key aliasKey, alias string) {
 	l.aliases[key], l.actors[alias] = alias, key.actor
 }
 
-// newAlias returns 80 random bits: with a million aliases a collision has a chance below 1 in 10^12, and it is an error, not a
-// mix-up, because the alias is a key.
-func newAlias() string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
-	return "a-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+func newSalt() []byte {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails (Go 1.24)
+	return salt
+}
+
+// saltlessAlias is the length of aliases made before there were salts: 80 random bits that nothing binds to an actor.
+const saltlessAlias = 18
+
+// aliasOf returns the alias that salt gives an actor: 120 bits of SHA-256. Whoever would put another actor behind an alias must
+// find a second preimage; whoever has only the alias must guess 128 bits of salt; when the row is erased, so is the salt.
+func aliasOf(salt []byte, institution string, key aliasKey) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "sealtrail alias v1\n%x\n%d %s%d\n%s", salt, len(institution), institution, key.year, key.actor))
+	return "a-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15]))
+}
+
+// aliasFits reports whether a row of audit.alias is as [Log.Alias] made it.
+func aliasFits(alias string, salt []byte, institution string, key aliasKey) bool {
+	if salt == nil {
+		return len(alias) == saltlessAlias
+	}
+	return alias == aliasOf(salt, institution, key)
 }

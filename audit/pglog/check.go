@@ -55,7 +55,7 @@ func (f Finding) String() string {
 // maxFindings bounds the list: whoever replaces the whole log need not fill the memory of the one who looks.
 const maxFindings = 1000
 
-// Check compares entry, leaf, tree, pending, trail heads, openings and checkpoints of one institution in PostgreSQL with each
+// Check compares entry, leaf, tree, pending, trail heads, openings, aliases and checkpoints of one institution in PostgreSQL with each
 // other and with the published folder (its root: logs lie in <institution>/<year>; nil: database only), and names table, id and
 // index of every difference, at most 1,000. It believes no stored hash: leaves are put together and hashed again. A nil slice
 // means that everything agrees. It works in one read-only snapshot; what is published after the snapshot is not looked at. It
@@ -105,7 +105,7 @@ func (c *checker) all(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	for _, step := range []func(context.Context, pgx.Tx) error{c.trailHeads, c.queue, c.rows} {
+	for _, step := range []func(context.Context, pgx.Tx) error{c.trailHeads, c.queue, c.rows, c.aliases} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -223,6 +223,24 @@ func (c *checker) rows(ctx context.Context, tx pgx.Tx) error {
 			f.Index = uint64(*index)
 		}
 		return c.add(f)
+	})
+	return err
+}
+
+// aliases looks for aliases that were given to another actor. One that was erased leaves nothing to compare.
+func (c *checker) aliases(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, "select year, alias, actor, salt from audit.alias where institution = $1 order by year, alias", c.institution)
+	if err != nil {
+		return err
+	}
+	var key aliasKey
+	var alias string
+	var salt []byte
+	_, err = pgx.ForEachRow(rows, []any{&key.year, &alias, &key.actor, &salt}, func() error {
+		if aliasFits(alias, salt, c.institution, key) {
+			return nil
+		}
+		return c.add(Finding{Table: "audit.alias", Code: FoundChanged, Detail: fmt.Sprintf("the actor of %s is not the one that it was made for", alias)})
 	})
 	return err
 }

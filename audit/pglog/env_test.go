@@ -33,10 +33,20 @@ type env struct {
 
 func newEnv(t testing.TB) *env {
 	t.Helper()
-	return envOn(t, pgtest.New(t, "audit", pglog.Migrate))
+	return envOn(t, newDB(t), shard)
 }
 
-func envOn(t testing.TB, db *pgtest.DB) *env {
+func newDB(t testing.TB) *pgtest.DB {
+	t.Helper()
+	return pgtest.New(t, "audit", pglog.Migrate)
+}
+
+// shardOf is the log of a year.
+func shardOf(year int) pglog.Shard {
+	return pglog.Shard{Institution: inst, Year: year, Origin: fmt.Sprintf("sealtrail.example/demo-bank/%d", year)}
+}
+
+func envOn(t testing.TB, db *pgtest.DB, shard pglog.Shard) *env {
 	t.Helper()
 	e := &env{t: t, db: db, pool: connect(t, db.App)}
 	if _, err := pglog.EnsureLog(t.Context(), e.pool, shard); err != nil {

@@ -14,7 +14,14 @@ func TestFencesRefuseASuperuserWhoLeavesThemUp(t *testing.T) {
 	e := newEnv(t)
 	e.append("complaint:1", 2)
 	e.sequenceAll()
+	if _, err := e.log.Alias(t.Context(), "h.lin"); err != nil {
+		t.Fatal(err)
+	}
 	for _, sql := range []string{
+		"update audit.alias set actor = 'x'",
+		"set session_replication_role = replica; update audit.alias set alias = 'x'",
+		"truncate audit.alias",
+		"alter table audit.alias disable trigger refuse_change",
 		"update audit.entry set subject = 'x'",
 		"delete from audit.entry",
 		"truncate audit.entry",
@@ -83,6 +90,7 @@ func TestSelfCheckFindsEveryPulledFence(t *testing.T) {
 		{"trigger off", "alter table audit.entry disable trigger refuse_change", "alter table audit.entry enable always trigger refuse_change", pglog.WeakFence, "audit.entry_000000"},
 		{"trigger not always", "alter table audit.leaf enable trigger refuse_change", "alter table audit.leaf enable always trigger refuse_change", pglog.WeakFence, "audit.leaf"},
 		{"partition can be truncated", "alter table audit.leaf_000000 disable trigger refuse_truncate", "alter table audit.leaf_000000 enable always trigger refuse_truncate", pglog.WeakFence, "audit.leaf_000000"},
+		{"aliases can be changed", "alter table audit.alias disable trigger refuse_change", "alter table audit.alias enable always trigger refuse_change", pglog.WeakFence, "audit.alias"},
 		{"event trigger off", "alter event trigger audit_refuse_drop disable", "alter event trigger audit_refuse_drop enable always", pglog.WeakFence, "audit_refuse_drop"},
 		{"right granted", "grant delete on audit.leaf to sealtrail_app", "revoke delete on audit.leaf from sealtrail_app", pglog.WeakRight, "audit.leaf"},
 		{"right on a partition", "grant insert on audit.entry_000001 to public", "revoke insert on audit.entry_000001 from public", pglog.WeakRight, "audit.entry_000001"},
@@ -90,6 +98,7 @@ func TestSelfCheckFindsEveryPulledFence(t *testing.T) {
 			"drop function audit.refuse_change(); alter function audit.refuse_change_() rename to refuse_change", pglog.WeakFunction, "audit.refuse_change"},
 		{"hollow event trigger", "alter function audit_fence.refuse_ddl() rename to kept; create function audit_fence.refuse_ddl() returns event_trigger language plpgsql as 'begin end'",
 			"drop function audit_fence.refuse_ddl(); alter function audit_fence.kept() rename to refuse_ddl", pglog.WeakFunction, "audit_fence.refuse_ddl"},
+		{"function of an earlier migration", earlierReserve, laterReserve, pglog.WeakFunction, "audit.reserve_checkpoint"},
 		{"other owner", "alter function audit.append(text, bytea[], text[]) owner to sealtrail_app", "alter function audit.append(text, bytea[], text[]) owner to audit_owner", pglog.WeakFunction, "append"},
 		{"asynchronous commit", fmt.Sprintf("alter role sealtrail_app in database %s set synchronous_commit = off", e.db.Name),
 			fmt.Sprintf("alter role sealtrail_app in database %s reset synchronous_commit", e.db.Name), pglog.WeakSetting, "synchronous_commit"},
@@ -107,6 +116,70 @@ func TestSelfCheckFindsEveryPulledFence(t *testing.T) {
 	}
 	if weak, err := pglog.SelfCheck(t.Context(), connect(t, e.db.App)); err != nil || weak != nil {
 		t.Fatalf("after undoing: %v, %v", weak, err)
+	}
+}
+
+// What the first migration gave reserve_checkpoint, cut short, and how to put the present one back: by name, it is kept.
+const (
+	earlierReserve = `alter function audit.reserve_checkpoint(text, integer, bigint, bytea) rename to kept;
+		create function audit.reserve_checkpoint(p_institution text, p_year integer, p_size bigint, p_root bytea) returns bytea
+		language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    c audit.checkpoint;
+begin
+    insert into audit.checkpoint (institution, year, size, root) values (p_institution, p_year, p_size, p_root)
+    on conflict (institution, year, size) do nothing;
+    select * into strict c from audit.checkpoint k where k.institution = p_institution and k.year = p_year and k.size = p_size;
+    if c.root <> p_root then
+        raise exception 'audit: another root is reserved at size %', p_size using errcode = '23505';
+    end if;
+    return c.note;
+end
+$$`
+	laterReserve = `drop function audit.reserve_checkpoint(text, integer, bigint, bytea);
+		alter function audit.kept(text, integer, bigint, bytea) rename to reserve_checkpoint`
+)
+
+// An alias that a superuser gives to another actor behind the fence is named; one that was erased is not.
+func TestCheckNamesAnAliasGivenToAnother(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	var aliases []string
+	for _, actor := range []string{"h.lin", "h.wu", "h.xu"} {
+		alias, err := e.log.Alias(t.Context(), actor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		aliases = append(aliases, alias)
+	}
+	if findings, err := pglog.Check(t.Context(), e.pool, inst, nil); err != nil || findings != nil {
+		t.Fatalf("Check before: %v, %v", findings, err)
+	}
+	forge := func(change string) error {
+		return e.admin("set local audit.migration = 'on'", "alter table audit.alias disable trigger refuse_change",
+			change, "alter table audit.alias enable always trigger refuse_change")
+	}
+	for _, change := range []string{
+		fmt.Sprintf("update audit.alias set actor = 'h.other' where alias = '%s'", aliases[0]),
+		fmt.Sprintf("update audit.alias set actor = 'h.more', salt = null where alias = '%s'", aliases[1]),
+		fmt.Sprintf("delete from audit.alias where alias = '%s'", aliases[2]),
+	} {
+		if err := forge(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	findings, err := pglog.Check(t.Context(), e.pool, inst, nil)
+	if err != nil || len(findings) != 2 {
+		t.Fatalf("Check: %v, %v; want two", findings, err)
+	}
+	for _, f := range findings {
+		if f.Table != "audit.alias" || f.Code != pglog.FoundChanged || !strings.Contains(f.Detail, aliases[0]) && !strings.Contains(f.Detail, aliases[1]) {
+			t.Errorf("finding %v", f)
+		}
+	}
+	// Erasing needs no forging: the fence lets one row go.
+	if err := e.admin(fmt.Sprintf("delete from audit.alias where alias = '%s'", aliases[0])); err != nil {
+		t.Errorf("erasing an alias: %v", err)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestBadBodiesAreRefusedAlone(t *testing.T) {
 func TestAppendAnswersWithinTheDeadlineWhileTheDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	cluster := testCluster(t)
-	e := envOn(t, cluster.New("audit", pglog.Migrate))
+	e := envOn(t, cluster.New("audit", pglog.Migrate), shard)
 	e.append("complaint:1", 1)
 	if err := cluster.Pause(); err != nil {
 		t.Fatal(err)

@@ -98,11 +98,13 @@ with guarded as (
 	   or c.oid in (select inhrelid from pg_inherits where inhparent in ('audit.entry'::regclass, 'audit.leaf'::regclass))
 	union all
 	select c.oid, c.relname, false from pg_class c
-	where c.oid in ('audit.pending'::regclass, 'audit.tree'::regclass, 'audit.trail'::regclass, 'audit.checkpoint'::regclass)
+	where c.oid in ('audit.pending'::regclass, 'audit.tree'::regclass, 'audit.trail'::regclass, 'audit.checkpoint'::regclass, 'audit.alias'::regclass)
 ), wanted as (
 	select g.oid, g.relname, w.name, w.kind from guarded g
 	cross join (values ('refuse_change', 27), ('refuse_truncate', 34)) as w (name, kind)
 	where g.rows or w.name = 'refuse_truncate'
+	union all -- an alias can be erased, not changed
+	select c.oid, c.relname, 'refuse_change', 19 from pg_class c where c.oid = 'audit.alias'::regclass
 )
 select 'fence', 'audit.' || w.relname, 'trigger ' || w.name || ' is missing, changed or not enabled always'
 from wanted w
@@ -124,8 +126,8 @@ where not exists (
 	select from pg_proc p where p.pronamespace = 'audit'::regnamespace and p.proname = w.name
 	  and p.prosecdef and pg_get_userbyid(p.proowner) = 'audit_owner')`
 
-// changedFences compares the source of every function of the schema with the migrations': a fence replaced by a function that
-// does nothing still looks like a fence from outside.
+// changedFences compares the source of every function of the schema with what the last migration that makes it says: a fence
+// replaced by a function that does nothing still looks like a fence from outside.
 func changedFences(ctx context.Context, pool *pgxpool.Pool) ([]Weakness, error) {
 	text, err := migrationText()
 	if err != nil {
@@ -140,7 +142,7 @@ func changedFences(ctx context.Context, pool *pgxpool.Pool) ([]Weakness, error) 
 	var found []Weakness
 	var name, source string
 	_, err = pgx.ForEachRow(rows, []any{&name, &source}, func() error {
-		if !strings.Contains(text, "function "+name+"(") || !strings.Contains(text, "$$"+source+"$$") {
+		if want, ok := sourceOf(text, name); !ok || source != want {
 			found = append(found, Weakness{WeakFunction, name, "has another body than the migrations give it"})
 		}
 		return nil
@@ -149,6 +151,17 @@ func changedFences(ctx context.Context, pool *pgxpool.Pool) ([]Weakness, error) 
 		return nil, unavailable("checking the fences", err)
 	}
 	return found, nil
+}
+
+// sourceOf returns the body of a function as the last of the migrations that makes it gives it.
+func sourceOf(text, name string) (string, bool) {
+	at := max(strings.LastIndex(text, "create function "+name+"("), strings.LastIndex(text, "create or replace function "+name+"("))
+	if at < 0 {
+		return "", false
+	}
+	_, rest, _ := strings.Cut(text[at:], "$$")
+	source, _, ok := strings.Cut(rest, "$$")
+	return source, ok
 }
 
 // migrationText is all migrations in one string.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,8 +36,8 @@ type SequencerConfig struct {
 // time, and the compare-and-swap on (size, epoch) makes the others' work void, so a sequencer that was stopped and continued
 // cannot fork the log.
 type Sequencer struct {
-	cfg      SequencerConfig
-	rejected atomic.Int64
+	cfg    SequencerConfig
+	beside beside
 }
 
 // NewSequencer returns a Sequencer; [Sequencer.Run] makes it work.
@@ -53,10 +52,6 @@ func NewSequencer(_ context.Context, cfg SequencerConfig) (*Sequencer, error) {
 	}
 	return &Sequencer{cfg: cfg}, nil
 }
-
-// Rejected is the number of entries that the last batch left pending because their bodies are not canonical or name another
-// institution or subject than their row. Only somebody who calls audit.append past this package can make one. [Check] names them.
-func (s *Sequencer) Rejected() int { return int(s.rejected.Load()) }
 
 // Run sequences until ctx ends and returns nil then. A database that is away makes it pause and try again, up to 2 s apart.
 func (s *Sequencer) Run(ctx context.Context) error {
@@ -185,37 +180,6 @@ func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx, t treeRow) (int, error
 		return 0, err
 	}
 	return len(entries), b.store(ctx, tx)
-}
-
-type pendingEntry struct {
-	id      uint64
-	subject string
-	body    []byte
-}
-
-// take locks and returns the oldest pending entries, less those that no leaf may be made of.
-func (s *Sequencer) take(ctx context.Context, tx pgx.Tx) ([]pendingEntry, error) {
-	rows, err := tx.Query(ctx, "select id, subject, body from audit.take($1, $2)", s.cfg.Institution, s.cfg.MaxBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []pendingEntry
-	var view audit.BodyView
-	rejected := int64(0)
-	for rows.Next() {
-		var e pendingEntry
-		if err := rows.Scan(&e.id, &e.subject, &e.body); err != nil {
-			return nil, err
-		}
-		if !sequenceable(e.body, e.subject, s.cfg.Institution, &view) {
-			rejected++
-			continue
-		}
-		list = append(list, e)
-	}
-	s.rejected.Store(rejected)
-	return list, rows.Err()
 }
 
 // trailHead is the last entry of a trail.

@@ -217,24 +217,25 @@ func TestAnyScheduleGivesADenseLog(t *testing.T) {
 
 func TestNewYearOpensANewLogAndTrailsGoOn(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
+	year := time.Now().UTC().Year()
+	past, next := shardOf(year-1), shardOf(year)
+	e := envOn(t, newDB(t), past)
 	e.append("complaint:1", 2)
 	e.sequenceAll()
-	next := pglog.Shard{Institution: inst, Year: 2027, Origin: "sealtrail.example/demo-bank/2027"}
 	if created, err := pglog.EnsureLog(t.Context(), e.pool, next); err != nil || !created {
 		t.Fatalf("EnsureLog = %v, %v", created, err)
 	}
 	if created, err := pglog.EnsureLog(t.Context(), e.pool, next); err != nil || created {
 		t.Fatalf("second EnsureLog = %v, %v", created, err)
 	}
-	if _, err := pglog.EnsureLog(t.Context(), e.pool, shard); err == nil {
+	if _, err := pglog.EnsureLog(t.Context(), e.pool, past); err == nil {
 		t.Error("last year's log could be opened again")
 	}
 	last := e.append("complaint:1", 1)[0].EntryID()
 	e.sequenceAll()
 	got, err := e.log.Entry(t.Context(), last)
-	if err != nil || got.Year != 2027 || got.Index != 0 || got.TrailN != 3 {
-		t.Errorf("entry = %+v, %v; want index 0 of 2027 as number 3 of its trail", got, err)
+	if err != nil || got.Year != year || got.Index != 0 || got.TrailN != 3 {
+		t.Errorf("entry = %+v, %v; want index 0 of this year as number 3 of its trail", got, err)
 	}
 	if trail, err := e.log.Trail(t.Context(), "complaint:1", 10); err != nil || len(trail) != 3 {
 		t.Errorf("trail across years has %d entries, %v", len(trail), err)
@@ -251,10 +252,7 @@ func TestNewYearOpensANewLogAndTrailsGoOn(t *testing.T) {
 func TestMalformedEntryIsLeftOutAndNamed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	var ids []int64
-	if err := e.pool.QueryRow(t.Context(), "select audit.append($1, $2, $3)", inst, [][]byte{[]byte(`{"v":1}`)}, []string{"complaint:1"}).Scan(&ids); err != nil {
-		t.Fatal(err)
-	}
+	ids := e.reject(1)
 	good := e.append("complaint:1", 1)[0].EntryID()
 	if _, err := e.seq.Step(t.Context()); err != nil {
 		t.Fatal(err)
@@ -272,7 +270,7 @@ func TestMalformedEntryIsLeftOutAndNamed(t *testing.T) {
 func TestKilledDatabaseLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	cluster := testCluster(t)
-	e := envOn(t, cluster.New("audit", pglog.Migrate))
+	e := envOn(t, cluster.New("audit", pglog.Migrate), shard)
 	background(t, e.seq.Run)
 	ctx, cancel := context.WithCancel(t.Context())
 	var acknowledged gather[uint64]
