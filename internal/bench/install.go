@@ -141,8 +141,7 @@ func newPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
 		return nil, errors.New("reading a database address: not a URL")
 	}
 	cfg.MaxConns = poolSize
-	cfg.ConnConfig.RuntimeParams["jit"] = "off" // as the service, and so the next two
-	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	cfg.ConnConfig.RuntimeParams["jit"] = "off" // as the service
 	cfg.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	return pgxpool.NewWithConfig(ctx, cfg)
 }

@@ -49,7 +49,10 @@ func appending(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	settle := func(ctx context.Context) error { return untilSequenced(ctx, t.pool) }
+	// Also published: else the other side would run beside our publisher.
+	settle := func(ctx context.Context) error {
+		return errors.Join(untilSequenced(ctx, t.pool), t.untilPublished(ctx))
+	}
 	for _, clients := range []int{1, 32} {
 		alone, err := compare(ctx, b, clients, [sides]act{t.insert, t.append}, settle)
 		if err != nil {
@@ -206,10 +209,7 @@ func (t *trailLog) checkpoints(ctx context.Context, b *bench) error {
 		return nil
 	})
 	if err == nil {
-		err = untilSequenced(ctx, t.pool)
-	}
-	if err == nil {
-		err = t.untilPublished(ctx)
+		err = errors.Join(untilSequenced(ctx, t.pool), t.untilPublished(ctx))
 	}
 	stop()
 	if err != nil {

@@ -90,10 +90,6 @@ func (s *Server) openPool(ctx context.Context) error {
 	// processes, costs them more than it gives, and the check of the whole log
 	// should use one core, not all.
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
-	// Every statement finds its rows by key, so one plan fits all parameters. Left
-	// alone, PostgreSQL plans a statement with an array anew each time, because
-	// the array at hand is shorter than the one it would assume: 2 ms a create.
-	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	cfg.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	s.pool, err = pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -192,6 +188,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if err := s.selfCheck(ctx); err != nil {
 		return err
+	}
+	// Log in before anything asks whether Vault is there: a service that is still
+	// starting is no outage. If Vault is away, login.Run goes on trying.
+	if err := s.login.Now(ctx); err != nil {
+		s.log.WarnContext(ctx, "starting without vault", "cause", string(keyring.CauseOf(err)))
 	}
 	if err := s.observe(); err != nil {
 		return err
