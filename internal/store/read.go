@@ -161,8 +161,11 @@ func prefixed(prefix string) string {
 
 // BySource returns the ids of complaints that already have these source ids.
 func (s *Store) BySource(ctx context.Context, institution, source string, ids []string) (map[string]string, error) {
-	rows, err := s.pool.Query(ctx, `select source_id, id from sealtrail.complaint
-		where institution = $1 and source = $2 and source_id = any($3)`, institution, source, ids)
+	query, arg := selectBySources, any(ids)
+	if len(ids) == 1 {
+		query, arg = selectBySource, ids[0]
+	}
+	rows, err := s.pool.Query(ctx, query, institution, source, arg)
 	if err != nil {
 		return nil, Classify(err)
 	}
@@ -171,6 +174,29 @@ func (s *Store) BySource(ctx context.Context, institution, source string, ids []
 	_, err = pgx.ForEachRow(rows, []any{&sourceID, &id}, func() error { found[sourceID] = id; return nil })
 	return found, Classify(err)
 }
+
+// A statement with an array is planned anew each time, because PostgreSQL takes
+// the array at hand to be shorter than the one that a kept plan would assume;
+// so a single value has a statement of its own. "offset 0" keeps each look-up a
+// probe of its own, also while a table is so new that the planner takes a scan
+// to cost as little.
+const (
+	selectBySource  = "select source_id, id from sealtrail.complaint where institution = $1 and source = $2 and source_id = $3"
+	selectBySources = `select c.source_id, c.id from unnest($3::text[]) as t (source_id), lateral (
+		select k.source_id, k.id from sealtrail.complaint k
+		where k.institution = $1 and k.source = $2 and k.source_id = t.source_id offset 0) c`
+
+	selectEarlier = `select b.token, c.received_at, c.business_code, c.product_code
+		from (select i.token, i.complaint from sealtrail.blind_index i
+			where i.institution = $1 and i.field = $2 and i.epoch = $3 and i.token = $4 offset 0) b` + joinEarlier
+	selectEarliers = `select b.token, c.received_at, c.business_code, c.product_code
+		from unnest($2::text[], $3::int[], $4::bytea[]) as t (field, epoch, token), lateral (
+			select i.token, i.complaint from sealtrail.blind_index i
+			where i.institution = $1 and i.field = t.field and i.epoch = t.epoch and i.token = t.token offset 0) b` + joinEarlier
+	joinEarlier = `, lateral (
+			select k.received_at, k.business_code, k.product_code from sealtrail.complaint k
+			where k.institution = $1 and k.id = b.complaint and k.received_at >= $5 and k.state <> 'refused' offset 0) c`
+)
 
 // Earlier is a complaint of the same customer.
 type Earlier struct {
@@ -185,12 +211,12 @@ func (s *Store) EarlierByToken(ctx context.Context, institution string, tokens [
 	if len(tokens) == 0 {
 		return nil, nil
 	}
-	fields, epochs, values := tokenColumns(tokens)
-	rows, err := s.pool.Query(ctx, `select b.token, c.received_at, c.business_code, c.product_code
-		from unnest($2::text[], $3::int[], $4::bytea[]) as t (field, epoch, token)
-		join sealtrail.blind_index b on b.institution = $1 and b.field = t.field and b.epoch = t.epoch and b.token = t.token
-		join sealtrail.complaint c on c.institution = b.institution and c.id = b.complaint
-		where c.received_at >= $5 and c.state not in ('refused')`, institution, fields, epochs, values, since)
+	query, args := selectEarlier, []any{institution, tokens[0].Field, tokens[0].Epoch, tokens[0].Token, since}
+	if len(tokens) > 1 {
+		fields, epochs, values := tokenColumns(tokens)
+		query, args = selectEarliers, []any{institution, fields, epochs, values, since}
+	}
+	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {
 		return nil, Classify(err)
 	}
