@@ -29,6 +29,11 @@ type Config struct {
 	// MaxWait is how long a request may be held back for company while another
 	// call is under way; 0 means 1 ms.
 	MaxWait time.Duration
+	// MintWait is the same for new keys; 0 means 10 ms. A key that is minted is
+	// about to be written to disk with what it seals, so company is worth more
+	// than a few milliseconds: each call costs the key service as much as six
+	// of its items.
+	MintWait time.Duration
 	// Deadline of every call and every wait; 0 means 2 s.
 	Deadline time.Duration
 	// ProbeEvery is how often Run asks a Prober; 0 means 1 s, so that sealing
@@ -82,7 +87,7 @@ func New(cfg Config) (*Keyring, error) {
 		flights: make(map[flightKey]*flight),
 	}
 	k.wrap = batch.New(batch.Config[WrapItem, WrapResult]{
-		Call: k.callWrap, MaxItems: cfg.MaxBatch, MaxWait: cfg.MaxWait, Deadline: cfg.Deadline})
+		Call: k.callWrap, MaxItems: cfg.MaxBatch, MaxWait: cfg.MintWait, Deadline: cfg.Deadline})
 	k.unwrap = batch.New(batch.Config[UnwrapItem, UnwrapResult]{
 		Call: k.callUnwrap, MaxItems: cfg.MaxBatch, MaxWait: cfg.MaxWait, Deadline: cfg.Deadline})
 	return k, nil
@@ -104,6 +109,7 @@ func (c Config) withDefaults() Config {
 	orTime(&c.HardTTL, 60*time.Second)
 	orTime(&c.IdleTTL, 15*time.Second)
 	orTime(&c.MaxWait, time.Millisecond)
+	orTime(&c.MintWait, 10*time.Millisecond)
 	orTime(&c.Deadline, 2*time.Second)
 	orTime(&c.ProbeEvery, time.Second)
 	if c.Now == nil {

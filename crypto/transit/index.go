@@ -28,6 +28,11 @@ type Indexer struct {
 // indexDeadline bounds a call and a wait for tokens, as for data keys.
 const indexDeadline = 2 * time.Second
 
+// indexWait is how long tokens are held back for company while another call is
+// under way, as for new keys (keyring.Config.MintWait): both go to Vault at the
+// same time in a create.
+const indexWait = 10 * time.Millisecond
+
 type tokenResult struct {
 	token []byte
 	err   error
@@ -39,7 +44,7 @@ func NewIndexer(cfg Config) (*Indexer, error) {
 		return nil, err
 	}
 	x := &Indexer{cfg: cfg, wait: indexDeadline}
-	x.coll = batch.New(batch.Config[IndexItem, tokenResult]{Call: x.call, Deadline: x.wait})
+	x.coll = batch.New(batch.Config[IndexItem, tokenResult]{Call: x.call, MaxWait: indexWait, Deadline: x.wait})
 	return x, nil
 }
 
