@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,7 +16,12 @@ type load struct {
 	rate     float64 // acts per second
 	p50, p99 time.Duration
 	acts     int
+	refused  int // answered 503: neither in the rate nor in the times
 }
+
+// errRefused is an act that the service refused for now, with its code. A few
+// are counted; more than one in a hundred ends the measurement.
+var errRefused = errors.New("refused for now")
 
 // act is one request of client c.
 type act func(ctx context.Context, c int) error
@@ -25,13 +32,18 @@ func drive(ctx context.Context, clients int, long time.Duration, do act) (load, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	took := make([][]time.Duration, clients)
+	var refused atomic.Int64
 	var wg sync.WaitGroup
 	began := time.Now()
 	for c := range clients {
 		wg.Go(func() {
 			for time.Since(began) < long && ctx.Err() == nil {
 				at := time.Now()
-				if err := do(ctx, c); err != nil {
+				switch err := do(ctx, c); {
+				case errors.Is(err, errRefused):
+					refused.Add(1)
+					continue
+				case err != nil:
 					cancel(err)
 					return
 				}
@@ -45,11 +57,12 @@ func drive(ctx context.Context, clients int, long time.Duration, do act) (load, 
 		return load{}, err
 	}
 	all := slices.Concat(took...)
-	if len(all) == 0 {
-		return load{}, errors.New("nothing was done")
+	if n := int(refused.Load()); len(all) == 0 || n > 3 && 100*n > len(all) {
+		return load{}, fmt.Errorf("%d acts were done and %d refused", len(all), n)
 	}
 	slices.Sort(all)
-	return load{rate: float64(len(all)) / elapsed.Seconds(), p50: quantile(all, 0.5), p99: quantile(all, 0.99), acts: len(all)}, nil
+	return load{rate: float64(len(all)) / elapsed.Seconds(), p50: quantile(all, 0.5), p99: quantile(all, 0.99),
+		acts: len(all), refused: int(refused.Load())}, nil
 }
 
 // quantile of a sorted list, the nearest rank.
@@ -113,6 +126,14 @@ func (p pair) mid(s side, of func(load) float64) float64 {
 		values[i] = of(l)
 	}
 	return median(values)
+}
+
+// refused is how many acts of one side were refused.
+func (p pair) refused(s side) (n int) {
+	for _, l := range p[s] {
+		n += l.refused
+	}
+	return n
 }
 
 func rateOf(l load) float64 { return l.rate }

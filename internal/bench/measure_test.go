@@ -40,6 +40,27 @@ func TestDriveEndsWithTheFirstError(t *testing.T) {
 	}
 }
 
+func TestAFewRefusalsAreCountedAndManyEndTheMeasurement(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	one := func(every int64) act {
+		return func(context.Context, int) error {
+			time.Sleep(10 * time.Microsecond)
+			if n.Add(1)%every == 0 {
+				return errRefused
+			}
+			return nil
+		}
+	}
+	if l, err := drive(t.Context(), 2, 20*time.Millisecond, one(100_000_000)); err != nil || l.refused != 0 || l.acts == 0 {
+		t.Errorf("nothing refused: %+v, %v", l, err)
+	}
+	n.Store(0)
+	if _, err := drive(t.Context(), 2, 20*time.Millisecond, one(2)); err == nil {
+		t.Error("every second act was refused and the measurement stands")
+	}
+}
+
 func TestEachRoundHasBothSides(t *testing.T) {
 	t.Parallel()
 	var seen [][]side

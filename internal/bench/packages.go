@@ -101,7 +101,7 @@ func sealing(ctx context.Context, b *bench) error {
 		return err
 	}
 	const seal, open, sealFloor, openFloor = "BenchmarkSealRecord", "BenchmarkOpenRecord", "BenchmarkGCMFloor", "BenchmarkGCMFloorOpen"
-	all, err := s.turns(ctx, b.rounds, "300ms", seal, open, sealFloor, openFloor)
+	all, err := s.turns(ctx, 3*b.rounds, "100ms", seal, open, sealFloor, openFloor)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func deciding(ctx context.Context, b *bench) error {
 		return err
 	}
 	const warm, lookup, cold, refused = "BenchmarkDecideWarm", "BenchmarkLookupAndSpread", "BenchmarkCold/reveal", "BenchmarkCold/refused"
-	all, err := s.turns(ctx, b.rounds, "300ms", warm, lookup, cold, refused)
+	all, err := s.turns(ctx, 3*b.rounds, "100ms", warm, lookup, cold, refused)
 	if err != nil {
 		return err
 	}

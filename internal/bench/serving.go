@@ -76,6 +76,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, want 
 	defer res.Body.Close()
 	if res.StatusCode != want {
 		problem, _ := io.ReadAll(io.LimitReader(res.Body, 500))
+		if res.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%w: %s", errRefused, problem)
+		}
 		return fmt.Errorf("%s: status %d, want %d: %s", method, res.StatusCode, want, problem)
 	}
 	n, err := io.Copy(io.Discard, res.Body)
@@ -230,6 +233,9 @@ func (b *bench) verb(ctx context.Context, in *installation, name string, do [sid
 func (b *bench) judgeVerb(name string, clients int, p pair) {
 	floor := fmt.Sprintf("%.0f against %.0f per second, p50 %.0f against %.0f us, p99 %.0f against %.0f us", p.mid(ourSide, rateOf), p.mid(floorSide, rateOf),
 		p.mid(ourSide, p50Of), p.mid(floorSide, p50Of), p.mid(ourSide, p99Of), p.mid(floorSide, p99Of))
+	if n, m := p.refused(ourSide), p.refused(floorSide); n+m > 0 {
+		floor += fmt.Sprintf("; answered 503: %d against %d", n, m)
+	}
 	switch clients {
 	case 1:
 		b.judge(Line{Name: name + ", 1 client, p50 to the floor's", Value: p.ratio(p50Of), Unit: "x", Note: floor}, atMost(6), p.mid(floorSide, p50Of))
