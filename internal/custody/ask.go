@@ -123,7 +123,7 @@ func (d *Door) begin(ctx context.Context, c Caller, q question) (*asked, error) 
 		return nil, ErrPurposeRequired
 	}
 	if !complaint.Registry().Has("purpose", q.purpose) {
-		return nil, invalid("/purpose", "unknown_value")
+		return nil, invalid("/purpose", "unknown_value", members("purpose")...)
 	}
 	alias, err := d.cfg.Log.Alias(ctx, c.Person)
 	if err != nil {
@@ -385,7 +385,7 @@ func policyError(err error) error {
 	case errors.Is(err, policy.ErrPurposeRequired):
 		return ErrPurposeRequired
 	case errors.Is(err, policy.ErrUnknownPurpose):
-		return invalid("/purpose", "unknown_value")
+		return invalid("/purpose", "unknown_value", members("purpose")...)
 	}
 	return fmt.Errorf("deciding: %w", err)
 }

@@ -186,7 +186,7 @@ func (d *Door) Transition(ctx context.Context, c Caller, r TransitionRequest) (*
 	defer cancel()
 	act, ok := complaint.Registry().Transition(r.Name)
 	if !ok {
-		return nil, invalid("/name", "unknown_transition")
+		return nil, invalid("/name", "unknown_transition", transitionNames()...)
 	}
 	a, err := d.askRecord(ctx, c, question{action: "transition", purpose: r.Purpose, id: r.ID, transition: r.Name, fields: sealedInputs(act, r.Inputs)})
 	if err != nil {

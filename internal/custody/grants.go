@@ -69,7 +69,7 @@ func checkGrant(g Grant) error {
 		problems = append(problems, problemAt("/groups", "required"))
 	}
 	if slices.ContainsFunc(g.Groups, func(group string) bool { return !complaint.Registry().Has("group", group) }) {
-		problems = append(problems, problemAt("/groups", "unknown_value"))
+		problems = append(problems, problemAt("/groups", "unknown_value", members("group")...))
 	}
 	if len([]rune(strings.TrimSpace(g.Reason))) < minReason {
 		problems = append(problems, problemAt("/reason", "required"))

@@ -193,7 +193,7 @@ func readInputs(act complaint.Transition, inputs map[string]string) (audit.Facts
 	var problems []intake.Problem
 	for _, name := range act.Requires {
 		if strings.TrimSpace(inputs[name]) == "" {
-			problems = append(problems, problemAt("/inputs/"+name, "missing_input"))
+			problems = append(problems, problemAt("/inputs/"+name, "missing_input", allowedFacts(act.Event, name)...))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
@@ -211,7 +211,7 @@ func readInputs(act complaint.Transition, inputs map[string]string) (audit.Facts
 			// A person's id, checked against the register by assign.
 		default:
 			if _, _, known := complaint.Registry().FactType(act.Event, name); known {
-				problems = append(problems, problemAt("/inputs/"+name, "unknown_value"))
+				problems = append(problems, problemAt("/inputs/"+name, "unknown_value", allowedFacts(act.Event, name)...))
 			} else {
 				problems = append(problems, problemAt("/inputs", "unknown_field"))
 			}
@@ -266,4 +266,31 @@ func requireFields(act complaint.Transition, row *store.Complaint, values sealin
 		}
 	}
 	return nil
+}
+
+// allowedFacts says what a fact may be: the members of its set, or the name of
+// its form.
+func allowedFacts(event, name string) []string {
+	typ, _, ok := complaint.Registry().FactType(event, name)
+	if !ok {
+		return nil
+	}
+	switch typ {
+	case "bool":
+		return []string{"true", "false"}
+	case "score":
+		return []string{"1", "2", "3", "4", "5"}
+	case "time":
+		return []string{"RFC 3339, e.g. 2026-01-02T15:04:05Z"}
+	}
+	return members(typ)
+}
+
+// transitionNames lists every act of the lifecycle.
+func transitionNames() []string {
+	var names []string
+	for _, t := range complaint.Registry().Transitions {
+		names = append(names, t.Name)
+	}
+	return names
 }

@@ -119,13 +119,13 @@ func checkPerson(p Person) error {
 		problems = append(problems, problemAt("/id", "malformed"))
 	}
 	if p.Kind != Human && p.Kind != Application {
-		problems = append(problems, problemAt("/kind", "unknown_value"))
+		problems = append(problems, problemAt("/kind", "unknown_value", string(Human), string(Application)))
 	}
 	if !complaint.Registry().FactFits("person.added", "department", p.Department) {
 		problems = append(problems, problemAt("/department", "malformed"))
 	}
 	if p.Status != "active" && p.Status != "leave" {
-		problems = append(problems, problemAt("/status", "unknown_value"))
+		problems = append(problems, problemAt("/status", "unknown_value", "active", "leave"))
 	}
 	if len(problems) > 0 {
 		return &InvalidError{problems}
@@ -215,7 +215,7 @@ func (d *Door) SetStatus(ctx context.Context, c Caller, person, status string) (
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	if status != "active" && status != "leave" && status != "left" {
-		return nil, invalid("/status", "unknown_value")
+		return nil, invalid("/status", "unknown_value", "active", "leave", "left")
 	}
 	a, alias, err := d.askPeople(ctx, c, person)
 	if err != nil {

@@ -104,7 +104,7 @@ func encodeCursor(c cursor) string {
 func listFilter(r ListRequest) (store.Filter, error) {
 	f := store.Filter{State: r.State, Department: r.Department, Assignee: r.Assignee, DueBefore: r.DueBefore, Limit: pageSize(r.PageSize)}
 	if r.State != "" && !complaint.Registry().Has("state", r.State) {
-		return f, invalid("/state", "unknown_value")
+		return f, invalid("/state", "unknown_value", members("state")...)
 	}
 	if r.After == "" {
 		return f, nil

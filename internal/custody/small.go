@@ -41,12 +41,16 @@ func isUUID(s string) bool {
 // reference names a receipt in calls to Vault.
 func reference(r pglog.Receipt) string { return strconv.FormatUint(r.EntryID(), 10) }
 
-// problemAt is a problem with the registry's sentences and no value.
-func problemAt(pointer, code string) intake.Problem {
+// problemAt is a problem with the registry's sentences and no value; allowed
+// lists the members of a closed set.
+func problemAt(pointer, code string, allowed ...string) intake.Problem {
 	r, _ := complaint.Registry().Reason(code)
-	return intake.Problem{Pointer: pointer, Code: code, ZH: r.ZH, EN: r.EN}
+	return intake.Problem{Pointer: pointer, Code: code, Allowed: allowed, ZH: r.ZH, EN: r.EN}
 }
 
-func invalid(pointer, code string) error {
-	return &InvalidError{[]intake.Problem{problemAt(pointer, code)}}
+func invalid(pointer, code string, allowed ...string) error {
+	return &InvalidError{[]intake.Problem{problemAt(pointer, code, allowed...)}}
 }
+
+// members lists a closed set of the registry.
+func members(set string) []string { return complaint.Registry().Allowed(set) }

@@ -8,6 +8,7 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/field"
 	"github.com/sealtrail/sealtrail/internal/clock"
 	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/scrub"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/policy"
 )
@@ -15,6 +16,9 @@ import (
 // hiddenMask is the profile that shows nothing at all: such a field is never
 // opened for a masked view.
 const hiddenMask = "hidden"
+
+// redactedMask is the profile of free text.
+const redactedMask = "redacted"
 
 // maskable lists the fields to open for a masked view: stored, not denied, and
 // with something to show.
@@ -66,11 +70,27 @@ func (a *asked) masked(o *opened, withSealed bool) ([]FieldView, error) {
 			if !ok {
 				return nil, &field.IntegrityError{Path: name, What: "manifest.missing"}
 			}
-			view.Value = complaint.Mask(f.Mask, string(plain.Expose()))
+			view.Value = o.mask(f.Mask, string(plain.Expose()))
 		}
 		views = append(views, view)
 	}
 	return views, nil
+}
+
+// mask shows a value as its profile says. A redacted text also loses the names
+// that the same record holds in fields that are opened with it: no rule finds a
+// name, but these are known.
+func (o *opened) mask(profile, value string) string {
+	if profile != redactedMask {
+		return complaint.Mask(profile, value)
+	}
+	var names []string
+	for _, name := range []string{"complainant_name", "representative_name", "respondent_name"} {
+		if plain, ok := o.values[name]; ok && plain.Len() > 0 {
+			names = append(names, string(plain.Expose()))
+		}
+	}
+	return scrub.Redact(value, names...)
 }
 
 // revealed describes the requested fields in clear.

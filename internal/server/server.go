@@ -212,6 +212,10 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.runAll(ctx, faces)
 }
 
+// settleFor is how long the API still takes requests after /readyz says no, so
+// that a balancer stops sending before it meets a closed port.
+const settleFor = 500 * time.Millisecond
+
 // listen opens both ports. Without TLS the API listens on loopback only.
 func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConfig, error) {
 	var secured *tls.Config
@@ -237,8 +241,8 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 		return nil, errors.Join(errors.New("listening for ops: profiles are served on loopback addresses only"), listener.Close(), opsListener.Close())
 	}
 	return []httpapi.ServeConfig{
-		{Listener: listener, Handler: api, TLS: secured, BeforeDrain: ops.Drain, Drain: s.cfg.DrainWithin},
-		{Listener: opsListener, Handler: ops, Drain: time.Second, Settle: s.cfg.DrainWithin},
+		{Listener: listener, Handler: api, TLS: secured, BeforeDrain: ops.Drain, Settle: settleFor, Drain: s.cfg.DrainWithin},
+		{Listener: opsListener, Handler: ops, Drain: time.Second},
 	}, nil
 }
 
@@ -254,10 +258,14 @@ func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error 
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
 	context.AfterFunc(writers.ctx, stopServing)
 	s.log.InfoContext(ctx, "serving", slog.String("listen", faces[0].Listener.Addr().String()), slog.String("version", Version))
+	opsCtx, stopOps := context.WithCancel(base)
+	defer stopOps()
 	var ports errgroup.Group
-	for _, face := range faces {
-		ports.Go(func() error { return httpapi.Serve(serveCtx, face) })
-	}
+	ports.Go(func() error {
+		defer stopOps() // the ops port tells of the draining until it is over
+		return httpapi.Serve(serveCtx, faces[0])
+	})
+	ports.Go(func() error { return httpapi.Serve(opsCtx, faces[1]) })
 	served := ports.Wait()
 	stopWriters()
 	wrote := writers.Wait()
