@@ -38,7 +38,8 @@ type WitnessConfig struct {
 //	GET  /key                                 its verifier key
 //
 // Its state survives a crash: the checkpoint is durable before the cosignature leaves. A witness whose folder is lost MUST get a
-// new key, for it could be talked into a second history.
+// new key, for it could be talked into a second history. One whose last checkpoint alone is gone or was put back cosigns nothing
+// and alarms.
 type WitnessServer struct {
 	cfg   WitnessConfig
 	key   *WitnessKey
@@ -46,7 +47,8 @@ type WitnessServer struct {
 	store *Folder
 	mux   *http.ServeMux
 
-	mu sync.Mutex // one checkpoint at a time: compare, keep, sign
+	mu       sync.Mutex        // one checkpoint at a time: compare, keep, sign
+	cosigned map[string]uint64 // largest size cosigned, by origin; absent: not looked up yet
 }
 
 // NewWitnessServer loads or makes the key and opens the state folder.
@@ -68,7 +70,7 @@ func NewWitnessServer(_ context.Context, cfg WitnessConfig) (*WitnessServer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &WitnessServer{cfg: cfg, key: key, logs: map[string]note.Verifier{}, store: store, mux: http.NewServeMux()}
+	w := &WitnessServer{cfg: cfg, key: key, logs: map[string]note.Verifier{}, store: store, mux: http.NewServeMux(), cosigned: map[string]uint64{}}
 	for _, vkey := range cfg.Logs {
 		v, err := note.NewVerifier(vkey)
 		if err != nil {
@@ -142,6 +144,9 @@ func (w *WitnessServer) judge(ctx context.Context, body []byte) (verdict, error)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last, kept, err := w.last(ctx, next.Origin)
+	if errors.Is(err, errForgot) {
+		return verdict{}, errors.Join(err, w.forgotten(ctx, next, req.checkpoint))
+	}
 	if err != nil {
 		return verdict{}, err
 	}
@@ -178,19 +183,6 @@ func (w *WitnessServer) open(msg []byte) (c audit.Checkpoint, status int) {
 	return c, 0
 }
 
-// last returns the checkpoint cosigned last and its bytes; nil bytes and size 0 if there is none.
-func (w *WitnessServer) last(ctx context.Context, origin string) (audit.Checkpoint, []byte, error) {
-	raw, err := w.store.Get(ctx, folderOf(origin)+"/checkpoint")
-	if errors.Is(err, fs.ErrNotExist) {
-		return audit.Checkpoint{Origin: origin, Root: audit.EmptyRoot()}, nil, nil
-	}
-	if err != nil {
-		return audit.Checkpoint{}, nil, err
-	}
-	c, err := openCheckpoint(raw, w.logs[origin], origin)
-	return c, raw, err
-}
-
 func extends(last, next audit.Checkpoint, proof [][]byte) bool {
 	if last.Size == 0 {
 		return len(proof) == 0
@@ -198,8 +190,9 @@ func extends(last, next audit.Checkpoint, proof [][]byte) bool {
 	return audit.VerifyConsistency(last.Size, next.Size, last.Root, next.Root, proof) == nil
 }
 
-// cosign signs and keeps the checkpoint. crash here: between the two files the checkpoint of that size is kept but not the last;
-// the log asks again with the same old size and gets another cosignature of the same checkpoint.
+// cosign signs and keeps the checkpoint, the last one first: whatever lies in checkpoints/ was the last once, which [errForgot]
+// relies on. crash here: between the two files the checkpoint of that size is missing, and its cosignature has not left; the log
+// asks again, with the new old size, and gets another cosignature of the same checkpoint.
 func (w *WitnessServer) cosign(ctx context.Context, msg []byte, c audit.Checkpoint) ([]byte, error) {
 	n, err := audit.SplitNote(msg)
 	if err != nil {
@@ -212,10 +205,14 @@ func (w *WitnessServer) cosign(ctx context.Context, msg []byte, c audit.Checkpoi
 	lines := signed[len(n.Text)+1:]
 	kept := append(append([]byte(nil), msg...), lines...)
 	dir := folderOf(c.Origin)
+	if err := w.store.Put(ctx, dir+"/checkpoint", kept); err != nil {
+		return nil, err
+	}
 	if err := w.store.Put(ctx, dir+"/checkpoints/"+strconv.FormatUint(c.Size, 10), kept); err != nil {
 		return nil, err
 	}
-	return lines, w.store.Put(ctx, dir+"/checkpoint", kept)
+	w.cosigned[c.Origin] = c.Size
+	return lines, nil
 }
 
 // evidence keeps a checkpoint that is signed by the log and does not extend what was cosigned, beside what was.
@@ -227,8 +224,20 @@ func (w *WitnessServer) evidence(ctx context.Context, c audit.Checkpoint, refuse
 	return w.store.Put(ctx, name, fmt.Appendf(nil, "--- refused:\n%s\n--- cosigned before:\n%s", refused, kept))
 }
 
+// forgot reports whether the last checkpoint of a log must not be shown as the last.
+func (w *WitnessServer) forgot(ctx context.Context, origin string) bool {
+	if w.logs[origin] == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, _, err := w.last(ctx, origin)
+	return errors.Is(err, errForgot)
+}
+
 func (w *WitnessServer) getCheckpoint(out http.ResponseWriter, r *http.Request) {
-	path := folderOf(r.URL.Query().Get("origin")) + "/checkpoint"
+	origin := r.URL.Query().Get("origin")
+	path := folderOf(origin) + "/checkpoint"
 	if size := r.URL.Query().Get("size"); size != "" {
 		n, err := strconv.ParseUint(size, 10, 64)
 		if err != nil {
@@ -236,6 +245,9 @@ func (w *WitnessServer) getCheckpoint(out http.ResponseWriter, r *http.Request) 
 			return
 		}
 		path += "s/" + strconv.FormatUint(n, 10)
+	} else if w.forgot(r.Context(), origin) {
+		http.Error(out, "state unavailable", http.StatusInternalServerError)
+		return
 	}
 	raw, err := w.store.Get(r.Context(), path)
 	if errors.Is(err, fs.ErrNotExist) {
