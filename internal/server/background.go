@@ -74,6 +74,7 @@ func (s *Server) checks() []httpapi.Check {
 		{Name: "db", Check: s.pool.Ping},
 		{Name: "vault", Check: func(context.Context) error { return errors.Join(s.login.Err(), s.keys.Health()) }},
 		{Name: "audit-writable", Check: s.auditWritable},
+		{Name: "log-moving", Check: s.logMoving},
 		{Name: "policy", Check: func(context.Context) error {
 			if digest, _ := s.policy.Bundle(); digest == "" {
 				return errors.New("no policy bundle is active")

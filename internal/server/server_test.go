@@ -252,3 +252,32 @@ func TestOnceActsBesideTheService(t *testing.T) {
 		t.Errorf("%d appointments, want 2", n)
 	}
 }
+
+// TestNotReadyWhileTheLogStandsStill: entries are written, and somebody keeps
+// them from getting their place in the log.
+func TestNotReadyWhileTheLogStandsStill(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run()
+	s.await("service.started", func() bool { return s.count("service.started") == 1 })
+	conn, err := pgx.Connect(t.Context(), s.db.Admin)
+	must(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	exec := func(sql string) {
+		t.Helper()
+		_, err := conn.Exec(t.Context(), sql, s.cfg.Institution)
+		must(t, err)
+	}
+	exec("select pg_advisory_lock(hashtextextended('audit.sequence ' || $1, 0))")
+	exec(`with one as (
+			insert into audit.entry (institution, id, body, subject, inserted_at)
+			select institution, nextval('audit.entry_id'), body, subject, clock_timestamp() - interval '11 seconds'
+			from audit.entry where institution = $1 limit 1 returning institution, id
+		) insert into audit.pending select institution, id from one`)
+	ready := func() int { return get("http://" + s.cfg.OpsListen + "/readyz") }
+	if got := ready(); got != http.StatusServiceUnavailable {
+		t.Errorf("/readyz with an entry that waits for 11 s: %d, want 503", got)
+	}
+	exec("select pg_advisory_unlock(hashtextextended('audit.sequence ' || $1, 0))")
+	s.await("ready again", func() bool { return ready() == http.StatusOK })
+}
