@@ -67,6 +67,7 @@ func newCanary(t *testing.T) *canary {
 	in, err := startIn(dir, append(otlp.environ(), "TMPDIR="+temp, "SEALTRAIL_DEBUG=true")...)
 	must(t, err)
 	t.Cleanup(func() { must(t, in.close()) })
+	in.explain(t)
 	must(t, os.MkdirAll(filepath.Join(dir.Path, "answers"), 0o700))
 	answers, err := os.Create(filepath.Join(dir.Path, "answers", "quiet"))
 	must(t, err)

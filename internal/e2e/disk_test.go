@@ -38,6 +38,7 @@ func TestFullDisks(t *testing.T) {
 		unmount(t, published, database)
 		must(t, in.close())
 	})
+	in.explain(t)
 	pid := in.ServicePid()
 	fullPublished(t, in)
 	fullDatabase(t, in)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealtrail/sealtrail/internal/childproc"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/sandbox"
 	"github.com/sealtrail/sealtrail/internal/scratch"
@@ -42,6 +43,9 @@ func start(env ...string) (*installation, error) {
 }
 
 func startIn(dir *scratch.Dir, env ...string) (*installation, error) {
+	if err := lookAtSources(); err != nil {
+		return nil, err
+	}
 	box, err := sandbox.Start(context.Background(), sandbox.Config{Dir: dir.Path, Bin: bin, ServeEnv: env, IssuerSeed: issuerSeed()})
 	if err != nil {
 		_ = dir.Remove() // the start's own error is the one to tell
@@ -68,7 +72,17 @@ func own(t *testing.T, env ...string) *installation {
 	in, err := start(env...)
 	must(t, err)
 	t.Cleanup(func() { must(t, in.close()) })
+	in.explain(t)
 	return in
+}
+
+// explain shows the end of the service's log if the test fails.
+func (in *installation) explain(t *testing.T) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the service said last:\n%s", childproc.Tail(in.ServiceLog(), 15))
+		}
+	})
 }
 
 // several is one installation for several tests, started by the first of them.
@@ -82,6 +96,7 @@ func (s *several) get(t *testing.T) *installation {
 	t.Helper()
 	s.once.Do(func() { s.in, s.err = start() })
 	must(t, s.err)
+	s.in.explain(t)
 	return s.in
 }
 

@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sealtrail/sealtrail/internal/scratch"
@@ -38,4 +41,20 @@ func withPrograms(run func() int) (code int, err error) {
 	bin = dir.Path
 	defer stopShared()
 	return run(), nil
+}
+
+// lookAtSources looks at every file of the module, so that `go test` takes no
+// result from its cache that belongs to other commands: it sees what this
+// process looks at while tests run, not what the build does.
+func lookAtSources() error {
+	return filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != "..":
+			return filepath.SkipDir
+		}
+		_, _ = os.Stat(name) // a file that went meanwhile was looked at, too
+		return nil
+	})
 }
