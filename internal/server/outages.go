@@ -29,12 +29,6 @@ func (s *Server) outages(ctx context.Context) error {
 		{name: "vault", ask: func(context.Context) error { return errors.Join(s.login.Err(), s.keys.Health()) }},
 		{name: "database", ask: s.pool.Ping},
 	}
-	// The first login is on its way when the service starts: that is no outage.
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(probeEvery):
-	}
 	return every(ctx, probeEvery, func(ctx context.Context) {
 		for _, p := range parts {
 			attempt, cancel := context.WithTimeout(ctx, probeEvery)

@@ -192,7 +192,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// Log in before anything asks whether Vault is there: a service that is still
 	// starting is no outage. If Vault is away, login.Run goes on trying.
 	if err := s.login.Now(ctx); err != nil {
-		s.log.WarnContext(ctx, "starting without vault", "cause", string(keyring.CauseOf(err)))
+		s.log.WarnContext(ctx, "starting without vault", slog.String("cause", string(keyring.CauseOf(err))))
 	}
 	if err := s.observe(); err != nil {
 		return err
