@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
 )
@@ -128,11 +129,32 @@ func (w *walker) closeSaved() {
 		w.rep.find(StepWitnesses, Finding{Code: "not_cosigned", Path: audit.CheckpointPath,
 			Text: say("fewer than %d of the %d witnesses cosigned any checkpoint", "没有任何检查点获得 %d/%d 个见证方联署", w.keys.quorum, len(w.keys.witnesses))})
 	default:
-		w.rep.Counts.Cosigned = w.cosigned
+		w.closeCosigned()
+	}
+}
+
+// stamp is how times are written in sentences.
+const stamp = "2006-01-02 15:04:05 UTC"
+
+// closeCosigned says up to where and when witnesses vouch. What lies beyond is not checked: only the log's keeper says so.
+func (w *walker) closeCosigned() {
+	w.rep.Counts.Cosigned, w.rep.Counts.CosignedAt = w.cosigned, w.cosignedAt
+	size, seen := w.head.Size, w.cosignedAt.Format(stamp)
+	if w.cosigned >= size {
 		w.rep.ok(StepWitnesses)
-		if w.cosigned < w.head.Size {
-			w.rep.note(StepWitnesses, say("cosigned up to entry %d; the %d entries after it are not cosigned yet", "已联署至第 %d 条;其后 %d 条尚未联署", w.cosigned, w.head.Size-w.cosigned))
-		}
+		w.rep.note(StepWitnesses, say("all %d entries are cosigned, last at %s", "全部 %d 条均已联署,最近联署时间 %s", size, seen))
+	} else {
+		w.rep.note(StepWitnesses, say("cosigned up to size %d, at %s", "已联署至规模 %d,时间 %s", w.cosigned, seen))
+		w.rep.note(StepWitnesses, say("not checked: the %d entries after it, up to size %d, the last of %s, are not cosigned", "未检查:其后 %d 条(至规模 %d,末条定序时间 %s)尚未联署",
+			size-w.cosigned, size, w.lastSeq))
+	}
+	now := w.opts.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	if limit := w.opts.MaxAge; limit > 0 && now.Sub(w.cosignedAt) > limit {
+		w.rep.find(StepWitnesses, Finding{Code: "cosignature_old", Text: say("the newest cosignature, of size %d, is of %s: more than %s ago. Ask the witness itself",
+			"最近的联署(规模 %d)时间为 %s,距今超过 %s。请直接向见证方核实", w.cosigned, seen, limit)})
 	}
 }
 

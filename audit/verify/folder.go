@@ -82,6 +82,9 @@ func VerifyAll(ctx context.Context, fsys fs.FS, opts Options) ([]*Report, error)
 			trails[institution] = &Trails{}
 		}
 		one.Trails = trails[institution]
+		if i+1 < len(dirs) && path.Dir(dirs[i+1]) == institution {
+			one.MaxAge = 0 // a year that is over gets no new cosignature
+		}
 		rep, err := Verify(ctx, sub, one)
 		if err != nil {
 			return reports, fmt.Errorf("verifying %s: %w", dir, err)

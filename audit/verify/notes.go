@@ -2,6 +2,8 @@ package verify
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -13,9 +15,10 @@ type signed struct {
 	audit.Checkpoint
 	byLog      bool     // signed by the log's key
 	cosigned   []string // names of the witnesses whose cosignature holds
-	unknown    int      // lines by keys that we do not know
-	problem    string   // why the log's own signature does not hold
-	witProblem string   // a line that claims a witness's key or name and does not verify
+	times      []time.Time
+	unknown    int    // lines by keys that we do not know
+	problem    string // why the log's own signature does not hold
+	witProblem string // a line that claims a witness's key or name and does not verify
 }
 
 // open splits a note and verifies each line against the known keys. The error is about the form of the note only.
@@ -62,12 +65,14 @@ func (s *signed) witness(witnesses []note.Verifier, text []byte, sig audit.NoteS
 			s.witProblem = fmt.Sprintf("cosignature of %s does not verify", w.Name())
 			return
 		}
-		for _, name := range s.cosigned {
-			if name == sig.Name {
-				return
+		made := audit.CosignatureTime(sig.Sig)
+		if i := slices.Index(s.cosigned, sig.Name); i >= 0 { // asked again for the same checkpoint: the later time counts
+			if made.After(s.times[i]) {
+				s.times[i] = made
 			}
+			return
 		}
-		s.cosigned = append(s.cosigned, sig.Name)
+		s.cosigned, s.times = append(s.cosigned, sig.Name), append(s.times, made)
 		return
 	}
 	for _, w := range witnesses {
@@ -77,6 +82,12 @@ func (s *signed) witness(witnesses []note.Verifier, text []byte, sig audit.NoteS
 		}
 	}
 	s.unknown++
+}
+
+// seenAt returns the time at which or after which quorum of the witnesses cosigned; there are at least so many.
+func (s *signed) seenAt(quorum int) time.Time {
+	times := slices.SortedFunc(slices.Values(s.times), func(a, b time.Time) int { return b.Compare(a) })
+	return times[max(quorum, 1)-1]
 }
 
 // genuine reports whether the log's key signed the checkpoint and no line of the note is damaged.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -30,6 +31,12 @@ type Options struct {
 	// 0 means all.
 	Witnesses []string
 	Quorum    int
+
+	// MaxAge, if not 0, is how old the newest cosignature may be; an older one is a finding of step 2. It needs Witnesses. Only
+	// the witness's statement has a time that the log's keeper cannot choose: a log that was put back to an older state shows it.
+	// [VerifyAll] holds only the last log of each institution to it. Now is the time of the comparison; zero means the clock's.
+	MaxAge time.Duration
+	Now    time.Time
 
 	// WitnessCheckpoints holds checkpoints that witnesses saved on their side; each must bear the cosignature of a witness.
 	WitnessCheckpoints [][]byte
@@ -79,6 +86,9 @@ func (o *Options) parse() (*keys, error) {
 	}
 	if k.quorum == 0 {
 		k.quorum = len(k.witnesses)
+	}
+	if o.MaxAge < 0 || o.MaxAge > 0 && len(k.witnesses) == 0 {
+		return nil, fmt.Errorf("%w: a greatest age needs a witness, and is not negative", ErrOptions)
 	}
 	if k.quorum < 0 || k.quorum > len(k.witnesses) {
 		return nil, fmt.Errorf("%w: quorum %d of %d witnesses", ErrOptions, o.Quorum, len(k.witnesses))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Status is what became of a step.
@@ -87,6 +88,10 @@ type Counts struct {
 	Blobs        int    `json:"blobs"`
 	Checkpoints  int    `json:"checkpoints"`
 	Cosigned     uint64 `json:"cosigned"` // size up to which enough witnesses vouch
+
+	// CosignedAt is when they did: the time that the witness signed (with a quorum, when the last one of it did or later), in
+	// UTC; zero and left out if nothing is cosigned.
+	CosignedAt time.Time `json:"cosigned_at,omitzero"`
 }
 
 // Report is the result of one verification. Its figures and any fold over its entries count only if [Report.OK].

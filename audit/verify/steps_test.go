@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/audittest"
 	"github.com/sealtrail/sealtrail/audit/verify"
@@ -186,8 +188,87 @@ func TestWitnessThatLagsBehind(t *testing.T) {
 	folder[audit.CheckpointPath], folder[audit.CheckpointSizePath(60)] = plain.Folder()[audit.CheckpointPath], plain.Folder()[audit.CheckpointPath]
 	rep := check(t, folder, verify.Options{VerifierKey: l.VerifierKey(), Witnesses: []string{l.WitnessKey()}})
 	step := rep.Step(verify.StepWitnesses)
-	if !rep.OK() || rep.Counts.Cosigned != 30 || len(step.Notes) != 1 {
-		t.Errorf("%s, cosigned %d, notes %v\n%s", statuses(rep), rep.Counts.Cosigned, step.Notes, findings(rep))
+	if !rep.OK() || rep.Counts.Cosigned != 30 || step.Status != verify.NotChecked || !rep.Counts.CosignedAt.Equal(start) {
+		t.Errorf("%s, cosigned %d at %s\n%s", statuses(rep), rep.Counts.Cosigned, rep.Counts.CosignedAt, findings(rep))
+	}
+	for lang, notes := range map[string][]string{
+		"en": {"cosigned up to size 30, at 2026-01-02 03:04:05 UTC", "not checked: the 30 entries after it, up to size 60, the last of 2026-01-02T03:04:05.059000Z, are not cosigned"},
+		"zh": {"已联署至规模 30,时间 2026-01-02 03:04:05 UTC", "未检查:其后 30 条(至规模 60,末条定序时间 2026-01-02T03:04:05.059000Z)尚未联署"},
+	} {
+		var got []string
+		for _, n := range step.Notes {
+			got = append(got, n.In(lang))
+		}
+		if diff := cmp.Diff(notes, got); diff != "" {
+			t.Errorf("notes (-want +got):\n%s", diff)
+		}
+	}
+	rep = check(t, l.Folder(), verify.Options{VerifierKey: l.VerifierKey(), Witnesses: []string{l.WitnessKey()}})
+	if step := rep.Step(verify.StepWitnesses); step.Status != verify.OK || rep.Counts.Cosigned != 60 || step.Notes[0].EN != "all 60 entries are cosigned, last at 2026-01-02 03:04:05 UTC" {
+		t.Errorf("a log whose head is cosigned: %s, %v", statuses(rep), step.Notes)
+	}
+}
+
+// start is the time of the first entry of the test logs, and, to the second, of their cosignatures.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// An older genuine checkpoint in place of the last, and what came after it deleted: the files alone are without fault. The time of
+// the newest cosignature gives it away to whoever says how old it may be.
+func TestRolledBackLogIsTooOld(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, 40, audittest.Config{Witness: true})
+	folder := l.Folder() // as it was at size 40
+	l.Append(audittest.Bodies(45)[40:]...)
+	opts := verify.Options{VerifierKey: l.VerifierKey(), Witnesses: []string{l.WitnessKey()}, MaxAge: time.Hour}
+	for _, test := range []struct {
+		now  time.Time
+		want verify.Status
+	}{{start.Add(time.Hour), verify.OK}, {start.Add(time.Hour + time.Second), verify.Failed}, {time.Time{}, verify.Failed}} {
+		opts.Now = test.now
+		rep := check(t, folder, opts)
+		if step := rep.Step(verify.StepWitnesses); step.Status != test.want {
+			t.Errorf("at %s: %s, want %s\n%s", test.now, step.Status, test.want, findings(rep))
+		} else if test.want == verify.Failed && step.Findings[0].Code != "cosignature_old" {
+			t.Errorf("at %s: finding %+v", test.now, step.Findings[0])
+		}
+	}
+	opts.MaxAge, opts.WitnessCheckpoints = 0, [][]byte{l.Checkpoint()} // what the witness says when it is asked
+	if rep := check(t, folder, opts); rep.OK() || rep.Step(verify.StepWitnesses).Findings[0].Code != "log_shorter" {
+		t.Errorf("the witness's own checkpoint: %s", statuses(rep))
+	}
+	for name, o := range map[string]verify.Options{
+		"no witness": {VerifierKey: l.VerifierKey(), MaxAge: time.Hour},
+		"negative":   {VerifierKey: l.VerifierKey(), Witnesses: []string{l.WitnessKey()}, MaxAge: -1},
+	} {
+		if _, err := verify.Verify(t.Context(), folder, o); !errors.Is(err, verify.ErrOptions) {
+			t.Errorf("%s: %v, want ErrOptions", name, err)
+		}
+	}
+}
+
+// Years that are over get no new cosignature: only the last one must be fresh.
+func TestOnlyTheLastYearMustBeFresh(t *testing.T) {
+	t.Parallel()
+	root := fstest.MapFS{}
+	first := audittest.New(audittest.Config{Origin: "sealtrail.example/demo/2025", Start: start.AddDate(-1, 0, 0), Witness: true})
+	first.Append(audittest.Bodies(5)...)
+	second := audittest.New(audittest.Config{Witness: true, Trails: first.Trails(), FirstID: 6})
+	second.Append(audittest.Bodies(9)[5:]...)
+	for name, l := range map[string]*audittest.Log{"demo/2025": first, "demo/2026": second} {
+		for path, file := range l.Folder() {
+			root[name+"/"+path] = file
+		}
+	}
+	opts := verify.Options{VerifierKey: first.VerifierKey() + "\n" + second.VerifierKey(), Witnesses: []string{first.WitnessKey()}, MaxAge: time.Hour}
+	for now, want := range map[time.Time][2]verify.Status{start.Add(time.Minute): {verify.OK, verify.OK}, start.Add(2 * time.Hour): {verify.OK, verify.Failed}} {
+		opts.Now = now
+		reports, err := verify.VerifyAll(t.Context(), root, opts)
+		if err != nil || len(reports) != 2 {
+			t.Fatal(reports, err)
+		}
+		if got := [2]verify.Status{reports[0].Step(verify.StepWitnesses).Status, reports[1].Step(verify.StepWitnesses).Status}; got != want {
+			t.Errorf("at %s: %v, want %v\n%s", now, got, want, findings(reports[1]))
+		}
 	}
 }
 

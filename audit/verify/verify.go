@@ -115,8 +115,12 @@ func (w *walker) cosignatures(s *signed, path string) {
 	if s.witProblem != "" {
 		w.rep.find(StepWitnesses, Finding{Code: "cosignature", Path: path, Text: say("%s", "联署不成立:%s", s.witProblem)})
 	}
-	if n := len(s.cosigned); n > 0 && n >= w.keys.quorum && s.byLog && (s.Size > w.cosigned || !w.anyCosigned) {
-		w.cosigned, w.anyCosigned = s.Size, true
+	if n := len(s.cosigned); n == 0 || n < w.keys.quorum || !s.byLog {
+		return
+	}
+	seen := s.seenAt(w.keys.quorum)
+	if !w.anyCosigned || s.Size > w.cosigned || s.Size == w.cosigned && seen.After(w.cosignedAt) {
+		w.cosigned, w.cosignedAt, w.anyCosigned = s.Size, seen, true
 	}
 }
 

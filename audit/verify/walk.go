@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
 )
@@ -42,6 +43,7 @@ type walker struct {
 	blobs        map[string]uint64 // hex digest -> first entry that names it
 	lastBundle   []byte
 	cosigned     uint64
+	cosignedAt   time.Time // of the newest statement on that size
 	anyCosigned  bool
 	unknownLines int
 

@@ -86,7 +86,52 @@ func TestVerifyWithEverything(t *testing.T) {
 	if code != exitcode.OK {
 		t.Fatalf("code %d\n%s%s", code, out, errs)
 	}
-	want(t, out, "2 ✓", "3 ✓", "✓ nothing found wrong\n")
+	want(t, out, "2 ✓", "all 300 entries are cosigned, last at 2026-01-02 03:04:05 UTC", "3 ✓", "✓ nothing found wrong\n")
+}
+
+// What the witness has not seen yet is not checked, and both sizes are named.
+func TestHeadThatIsNotCosigned(t *testing.T) {
+	t.Parallel()
+	l, dir := published(t)
+	plain := audittest.New(audittest.Config{})
+	plain.Append(audittest.Bodies(300)...)
+	for _, name := range []string{audit.CheckpointPath, audit.CheckpointSizePath(300)} { // as it is between signature and cosignature
+		if err := os.WriteFile(filepath.Join(dir, name), plain.Checkpoint(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"verify", "--key", l.VerifierKey(), "--pinned", file(t, l.Checkpoint()), "--witness", l.WitnessKey(), dir}
+	code, out, errs := call(t, args...)
+	if code != exitcode.OK {
+		t.Fatalf("code %d\n%s%s", code, out, errs)
+	}
+	want(t, out, "2 – witness", "cosigned up to size 200, at 2026-01-02 03:04:05 UTC", "not checked: the 100 entries after it, up to size 300",
+		"✓ nothing found wrong; not checked: no witness beyond size 200 of 300\n", "next: ask the witness itself")
+	code, out, _ = call(t, append(args, "--lang", "zh")...)
+	if code != exitcode.OK {
+		t.Errorf("zh: code %d", code)
+	}
+	want(t, out, "2 – 见证方", "已联署至规模 200,时间 2026-01-02 03:04:05 UTC", "未检查:其后 100 条(至规模 300",
+		"✓ 未发现问题; 未检查: 规模 200 之后无见证方联署(日志规模 300)\n", "下一步:直接向见证方索取")
+	_, out, _ = call(t, append(args, "-o", "json")...)
+	want(t, out, `"cosigned": 200`, `"cosigned_at": "2026-01-02T03:04:05Z"`)
+}
+
+// A log that was put back to an older state is whole in itself; its newest cosignature is old.
+func TestMaxAge(t *testing.T) {
+	t.Parallel()
+	l, dir := published(t)
+	args := []string{"verify", "--key", l.VerifierKey(), "--witness", l.WitnessKey(), dir, "--max-age"}
+	if code, out, errs := call(t, append(args, "800000h")...); code != exitcode.OK {
+		t.Errorf("in 91 years: code %d\n%s%s", code, out, errs)
+	}
+	code, out, _ := call(t, append(args, "1h")...)
+	if code != exitcode.Integrity {
+		t.Errorf("older than an hour: code %d\n%s", code, out)
+	}
+	want(t, out, "2 ✗ witness", "the newest cosignature, of size 300, is of 2026-01-02 03:04:05 UTC: more than 1h0m0s ago")
+	_, out, _ = call(t, append(args, "1h", "--lang", "zh")...)
+	want(t, out, "最近的联署(规模 300)时间为 2026-01-02 03:04:05 UTC,距今超过 1h0m0s")
 }
 
 func TestRewrittenLog(t *testing.T) {
@@ -195,6 +240,9 @@ func TestExitCodes(t *testing.T) {
 		{"checkpoint file missing", []string{"verify", "--key", key, "--pinned", "nowhere", dir}, exitcode.Usage, "reading checkpoint"},
 		{"witness checkpoint without key", []string{"verify", "--key", key, "--witness-checkpoint", filepath.Join(dir, "checkpoint"), dir}, exitcode.Usage, "needs the --witness key"},
 		{"quorum", []string{"verify", "--key", key, "--quorum", "1", dir}, exitcode.Usage, "quorum"},
+		{"age without witness", []string{"verify", "--key", key, "--max-age", "1h", dir}, exitcode.Usage, "needs the --witness key"},
+		{"age that is none", []string{"verify", "--key", key, "--max-age", "soon", dir}, exitcode.Usage, "max-age"},
+		{"negative age", []string{"verify", "--key", key, "--witness", l.WitnessKey(), "--max-age", "-1h", dir}, exitcode.Usage, "not negative"},
 		{"language", []string{"verify", "--lang", "fr", "--key", key, dir}, exitcode.Usage, "--lang"},
 		{"output", []string{"verify", "-o", "xml", "--key", key, dir}, exitcode.Usage, "-o is"},
 		{"folder missing", []string{"verify", "--key", key, filepath.Join(dir, "nowhere")}, exitcode.NotFound, "nowhere"},

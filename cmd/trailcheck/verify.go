@@ -21,14 +21,19 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 		ZH: "DIR 为日志目录(含 checkpoint 文件),或其下有 <机构>/<年份> 目录。"})
 	var a against
 	a.register(f)
+	age := f.Duration("max-age", 0, "how old the newest cosignature may be, e.g. 36h; an older one is a finding. Needs --witness. Choose more than the log's quiet times")
 	rest, code, ok := f.parse(c, args, 1, 1)
 	if !ok {
 		return code
 	}
 	opts, err := a.options()
+	if err == nil && (*age < 0 || *age > 0 && len(opts.Witnesses) == 0) {
+		err = fmt.Errorf("%w: --max-age is not negative and needs the --witness key: only a witness's statement has a time that the log's keeper cannot choose", errUsage)
+	}
 	if err != nil {
 		return c.fail(err)
 	}
+	opts.MaxAge = *age
 	if _, err := os.Stat(rest[0]); err != nil {
 		return c.fail(err)
 	}
@@ -160,6 +165,10 @@ func (p *printer) verdict(r *verify.Report, folder string) {
 	} else {
 		p.line("✓ %s; %s %s", p.say("nothing found wrong", "未发现问题"), p.say("not checked:", "未检查:"), missing)
 	}
+	if r.Step(verify.StepWitnesses).Status == verify.NotChecked && !r.Counts.CosignedAt.IsZero() {
+		p.line("%s", p.say("next: ask the witness itself for its last checkpoint, and give it to the next run: --witness-checkpoint FILE",
+			"下一步:直接向见证方索取其最近的检查点,下次验证时使用:--witness-checkpoint 文件"))
+	}
 	if r.Step(verify.StepPinned).Status == verify.NotChecked {
 		p.line("%s", p.say("next: keep this checkpoint outside of the operators' reach and give it to the next run:", "下一步:将此检查点存放于运维人员无法触及之处,下次验证时使用:"))
 		p.line("      cp %s kept-checkpoint && trailcheck verify --pinned kept-checkpoint ...", filepath.Join(folder, audit.CheckpointPath))
@@ -172,8 +181,12 @@ func (p *printer) missing(r *verify.Report) string {
 	if r.Step(verify.StepPinned).Status == verify.NotChecked {
 		out = append(out, p.say("no earlier checkpoint", "没有先前保存的检查点"))
 	}
-	if r.Step(verify.StepWitnesses).Status == verify.NotChecked {
+	switch {
+	case r.Step(verify.StepWitnesses).Status != verify.NotChecked:
+	case r.Counts.CosignedAt.IsZero():
 		out = append(out, p.say("no witness", "没有见证方"))
+	default:
+		out = append(out, fmt.Sprintf(p.say("no witness beyond size %d of %d", "规模 %d 之后无见证方联署(日志规模 %d)"), r.Counts.Cosigned, r.Size))
 	}
 	return strings.Join(out, p.say(", ", "、"))
 }
