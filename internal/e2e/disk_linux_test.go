@@ -24,20 +24,12 @@ func TestFullDisks(t *testing.T) {
 	dir, err := scratch.New("e2e")
 	must(t, err)
 	published, database := filepath.Join(dir.Path, "published"), filepath.Join(dir.Path, "postgres")
+	t.Cleanup(func() { must(t, dir.Remove()) })
 	mount(t, published, "size=6m,mode=755")
 	mount(t, database, "size=220m,mode=700")
 	in, err := startIn(dir)
-	if err != nil {
-		unmount(t, published, database)
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := in.Stop(); err != nil {
-			t.Error(err)
-		}
-		unmount(t, published, database)
-		must(t, in.close())
-	})
+	must(t, err)
+	t.Cleanup(func() { must(t, in.Stop()) })
 	in.explain(t)
 	pid := in.ServicePid()
 	fullPublished(t, in)
@@ -54,18 +46,12 @@ func TestFullDisks(t *testing.T) {
 func mount(t *testing.T, dir, options string) {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("mounting a small file system: %v", err)
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options)
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skipf("root may not mount here: %v", err)
 	}
-}
-
-func unmount(t *testing.T, dirs ...string) {
-	t.Helper()
-	for _, dir := range dirs {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmounting: %v", err)
-		}
-	}
+	must(t, err)
+	t.Cleanup(func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 }
 
 // fill leaves no room below dir; the function returned gives it back.
