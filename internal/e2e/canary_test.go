@@ -40,6 +40,7 @@ func TestNoClassifiedValueIsFoundAnywhere(t *testing.T) {
 	c.notes(id)
 	c.refuse(id)
 	c.mistype(id)
+	c.imports()
 	c.scrape()
 	planted := c.plant()
 	c.settle()
