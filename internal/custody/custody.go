@@ -221,6 +221,7 @@ func (d *Door) alter(ctx context.Context, a *asked, next *store.Complaint, ch ch
 	defer opened.close()
 	tokens, err := d.tokens(ctx, ch.values, receipt)
 	if err != nil {
+		d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, "cancelled")
 		return nil, err
 	}
 	if err := d.reseal(opened, a.row, next, ch.values, tokens); err != nil {
@@ -230,6 +231,13 @@ func (d *Door) alter(ctx context.Context, a *asked, next *store.Complaint, ch ch
 	event := a.event(ch.kind, next, ch.facts)
 	pending, err := d.commit(ctx, next, a.row.Revision, ch.values.indexed(), tokens, event)
 	if err != nil {
+		// Whoever came first wins; otherwise a lost answer leaves open whether
+		// the change was made, and its event, or its absence, tells.
+		result := "unknown"
+		if errors.Is(err, ErrStale) {
+			result = "cancelled"
+		}
+		d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, result)
 		return nil, err
 	}
 	d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, "answered")

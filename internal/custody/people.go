@@ -197,6 +197,7 @@ func (d *Door) Person(ctx context.Context, c Caller, id string) (*Person, error)
 	for _, duty := range duties {
 		p.Duties = append(p.Duties, dutyView(duty))
 	}
+	d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "answered")
 	return p, nil
 }
 
