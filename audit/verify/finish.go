@@ -140,10 +140,13 @@ const stamp = "2006-01-02 15:04:05 UTC"
 func (w *walker) closeCosigned() {
 	w.rep.Counts.Cosigned, w.rep.Counts.CosignedAt = w.cosigned, w.cosignedAt
 	size, seen := w.head.Size, w.cosignedAt.Format(stamp)
-	if w.cosigned >= size {
+	switch {
+	case w.rep.Steps[StepWitnesses-1].Status == Failed: // a cosignature of another history must not read as one of this
+		w.rep.note(StepWitnesses, say("newest cosignature: of size %d, at %s", "最近的联署:规模 %d,时间 %s", w.cosigned, seen))
+	case w.cosigned >= size:
 		w.rep.ok(StepWitnesses)
 		w.rep.note(StepWitnesses, say("all %d entries are cosigned, last at %s", "全部 %d 条均已联署,最近联署时间 %s", size, seen))
-	} else {
+	default:
 		w.rep.note(StepWitnesses, say("cosigned up to size %d, at %s", "已联署至规模 %d,时间 %s", w.cosigned, seen))
 		w.rep.note(StepWitnesses, say("not checked: the %d entries after it, up to size %d, the last of %s, are not cosigned", "未检查:其后 %d 条(至规模 %d,末条定序时间 %s)尚未联署",
 			size-w.cosigned, size, w.lastSeq))
