@@ -68,6 +68,25 @@ func TestKilledDatabaseLosesNothingAcknowledged(t *testing.T) {
 	t.Logf("acknowledged %v; refused %v, slowest %s", l.by, l.outages, l.slowest)
 }
 
+// TestPowerFailureLosesNothingAcknowledged kills service, PostgreSQL and Vault
+// together, as far as a machine that goes on can imitate one that does not.
+func TestPowerFailureLosesNothingAcknowledged(t *testing.T) {
+	in := rough(t)
+	l := newLoad(t, in)
+	for range killRounds(t) {
+		l.survive(func() {
+			must(t, in.PG.Kill())
+			must(t, in.Vault.Kill())
+			must(t, in.KillService())
+			must(t, in.PG.Restart(t.Context()))
+			must(t, in.Vault.Restart(t.Context()))
+			must(t, in.Vault.Unseal(t.Context()))
+			must(t, in.StartService(t.Context()))
+		})
+	}
+	t.Logf("acknowledged %v; refused %v", l.by, l.outages)
+}
+
 // survive runs a catastrophe in the middle of the load and checks everything
 // that was ever acknowledged.
 func (l *load) survive(catastrophe func()) {
