@@ -138,7 +138,7 @@ func deciding(ctx context.Context, b *bench) error {
 		return err
 	}
 	const warm, lookup, cold, refused = "BenchmarkDecideWarm", "BenchmarkLookupAndSpread", "BenchmarkCold/reveal", "BenchmarkCold/refused"
-	all, err := s.turns(ctx, tries{b.rounds, 6, "50ms"}, warm, lookup, cold, refused)
+	all, err := s.turns(ctx, tries{b.rounds, 2, "100ms"}, warm, lookup, cold, refused)
 	if err != nil {
 		return err
 	}
