@@ -29,7 +29,7 @@ type Config struct {
 	// MaxWait is how long a request may be held back for company while another
 	// call is under way; 0 means 1 ms.
 	MaxWait time.Duration
-	// MintWait is the same for new keys; 0 means 10 ms. A key that is minted is
+	// MintWait is the same for new keys; 0 means 25 ms. A key that is minted is
 	// about to be written to disk with what it seals, so company is worth more
 	// than a few milliseconds: each call costs the key service as much as six
 	// of its items.
@@ -109,7 +109,7 @@ func (c Config) withDefaults() Config {
 	orTime(&c.HardTTL, 60*time.Second)
 	orTime(&c.IdleTTL, 15*time.Second)
 	orTime(&c.MaxWait, time.Millisecond)
-	orTime(&c.MintWait, 10*time.Millisecond)
+	orTime(&c.MintWait, 25*time.Millisecond)
 	orTime(&c.Deadline, 2*time.Second)
 	orTime(&c.ProbeEvery, time.Second)
 	if c.Now == nil {

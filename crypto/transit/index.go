@@ -31,7 +31,7 @@ const indexDeadline = 2 * time.Second
 // indexWait is how long tokens are held back for company while another call is
 // under way, as for new keys (keyring.Config.MintWait): both go to Vault at the
 // same time in a create.
-const indexWait = 10 * time.Millisecond
+const indexWait = 25 * time.Millisecond
 
 type tokenResult struct {
 	token []byte
