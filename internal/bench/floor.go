@@ -128,6 +128,9 @@ func (d *floorDoor) fill(c *store.Complaint, draft intake.Draft, now time.Time) 
 	c.ReceivedAt, c.ReceivedEvidence, c.RecordedAt = draft.ReceivedAt.UTC().Truncate(time.Microsecond), draft.ReceivedEvidence, now
 	c.State, c.Sensitivity, c.Level, c.Type = complaint.StateRecorded, "ordinary", draft.Level, draft.Type
 	c.Stage = complaint.StageOf(c.State)
+	if draft.Fields["whistle_report"] != "" {
+		c.Sensitivity = "whistle"
+	}
 	c.BusinessCode, c.ProductCode, c.ReasonCode = draft.BusinessCode, draft.ProductCode, draft.ReasonCode
 	c.Branch, c.Department, c.PartyType, c.IDType = draft.Branch, draft.Department, draft.PartyType, draft.IDType
 	c.ThirdParty, c.RegulatorRef, c.Referral, c.GroupFlag = draft.ThirdParty, draft.RegulatorRef, draft.Referral, draft.GroupFlag

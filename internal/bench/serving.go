@@ -43,7 +43,7 @@ func (b *bench) clientOf(ctx context.Context, s side, bodies [][]byte) (*client,
 	transport.MaxIdleConnsPerHost, transport.DisableCompression = 256, true
 	c := &client{base: in.base(s), token: token, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}, bodies: bodies}
 	table := map[side]string{floorSide: "floor", ourSide: "sealtrail"}[s]
-	rows, err := in.admin[s].Query(ctx, "select id::text from "+table+".complaint where source <> 'bench' order by source, source_id limit $1", 2*readSet)
+	rows, err := in.admin[s].Query(ctx, "select id::text from "+table+".complaint where source <> 'bench' and sensitivity = 'ordinary' order by source, source_id limit $1", 2*readSet)
 	if err != nil {
 		return nil, fmt.Errorf("choosing complaints to read: %w", err)
 	}
