@@ -23,7 +23,7 @@ func (c *canary) imports() {
 	c.importFile("drafts.jsonl", 2, 6,
 		line(c.fields("imported", "whistle_report")), `{"source":"`+w("cut off line"), w("line that is no JSON"),
 		`{"source":"app","`+w("unknown key of a line")+`":"`+w("its value in a line")+`"}`,
-		line(map[string]string{"id_number": c.keep("malformed id_number of a line", "110105"+digits(11)+"Q")}),
+		line(map[string]string{"id_number": c.keep("malformed id_number of a line", "110105"+digits(11)+"?")}),
 		line(map[string]string{"narrative": c.word("C3 line") + " 卡片验证码是 837"}),
 		`["`+w("array as a line")+`"]`, line(c.fields("imported", "whistle_report")))
 	const header = "complaint_id,date_received,product,sub_product,issue,sub_issue,narrative,company_public_response,company,state,zip_code,tags,consent,submitted_via,date_sent_to_company,company_response,timely,consumer_disputed"

@@ -66,7 +66,7 @@ func (c *canary) wrongBodies(id string) {
 		"time":              `{"source":"hotline","source_id":"x","channel":"phone","received_at":"` + w("malformed time") + `","fields":{"narrative":"x"}}`,
 		"channel":           `{"source":"hotline","source_id":"x","channel":"` + w("unknown channel") + `","received_at":"2026-01-01T00:00:00Z","fields":{"narrative":"x"}}`,
 		"twice":             good(`{"narrative":"` + w("duplicate key") + `","narrative":"` + w("duplicate key, second") + `"}`),
-		"malformed id":      good(`{"narrative":"x","id_number":"` + c.keep("malformed id_number", "110105"+digits(11)+"Q") + `"}`),
+		"malformed id":      good(`{"narrative":"x","id_number":"` + c.keep("malformed id_number", "110105"+digits(11)+"?") + `"}`),
 		"malformed card":    good(`{"narrative":"x","bank_card":"` + c.keep("malformed bank_card", "62220"+digits(9)+"y") + `"}`),
 		"malformed date":    good(`{"narrative":"x","birth_date":"` + w("malformed birth_date") + `"}`),
 		"malformed amount":  good(`{"narrative":"x","amount_paid":"` + w("malformed amount") + `"}`),
