@@ -75,6 +75,7 @@ type sayings struct {
 	trained  time.Time
 	signed   bool
 	inactive bool
+	unit     string // department
 	token    string // SHA-256 of the blind index of the staff id, hex; empty: none was given
 	added    bool
 }
@@ -109,6 +110,7 @@ func (s *sayings) hear(b *audit.Body) {
 	switch b.Kind {
 	case "person.added":
 		s.added, s.token = true, b.Commit["staff_bidx"]
+		s.unit, _ = b.Facts.Text("department")
 	case "person.changed":
 		if active, stated := b.Facts.Bool("active"); stated {
 			s.inactive = !active
@@ -161,6 +163,10 @@ func (s *sayings) correct(row *store.Subject) (facts *store.Subject, finding str
 	if c.Status == "active" && (s.inactive || !s.added) {
 		tell("register.status")
 		c.Status = "left"
+	}
+	if c.Department != s.unit {
+		tell("register.department")
+		c.Department = s.unit
 	}
 	if s.token != tokenDigest(c.StaffToken) {
 		// Without a token the person counts as complained about everywhere.

@@ -23,6 +23,7 @@ func TestRegisterRowsBySQLDoNotCount(t *testing.T) {
 		"a longer appointment":        {`update people.duty set valid_until = valid_until + interval '9 years' where institution = $1 and person = 'quinn'`, "register.duty"},
 		"a longer training":           {`update people.training set valid_until = valid_until + interval '9 years' where institution = $1 and person = 'quinn'`, "register.training"},
 		"another staff id":            {`update people.person set staff_bidx = '\x00' where institution = $1 and id = 'quinn'`, "register.staff_id"},
+		"another department":          {`update people.person set department = 'cards' where institution = $1 and id = 'quinn'`, "register.department"},
 		"no staff id":                 {`update people.person set staff_bidx = null where institution = $1 and id = 'quinn'`, "register.staff_id"},
 	} {
 		t.Run(name, func(t *testing.T) {
