@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -203,6 +204,10 @@ func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audi
 			view.Broken = true
 		}
 		if err != nil {
+			// The page is not answered: none of the others was disclosed.
+			if others := slices.Concat(receipts[:i], receipts[i+1:]); len(others) > 0 {
+				d.outcome(ctx, a, others, nil, "unavailable")
+			}
 			return nil, err
 		}
 		page.Items = append(page.Items, *view)
