@@ -12,6 +12,10 @@ import (
 // under the same MAC key. A change of the layout takes a new label.
 const attrsLabel = "sealtrail/attrs/v1"
 
+// attrsLabel2 opens the attributes that came later. They are written only when
+// one of them is set, so that the bytes of every older row stay what they were.
+const attrsLabel2 = "sealtrail/attrs/v2"
+
 // Attrs are the clear attributes of a record that policy, clocks and retention
 // read. The record's manifest covers Canonical, so changing one of them by SQL
 // is an integrity error. Times are kept to the microsecond, as PostgreSQL
@@ -59,6 +63,32 @@ type Attrs struct {
 	Actors map[string]string
 	// ExtensionDays maps a clock to the sum of days granted to it.
 	ExtensionDays map[string]int
+	// Files are the attachments and recordings of the record, in any order.
+	Files []File
+	// ErasedGroups are the field groups that were erased, in any order.
+	ErasedGroups []string
+	// RestrictedFrom is the state to which lifting a restriction returns,
+	// empty while the record is not restricted.
+	RestrictedFrom string
+	// RetentionReason is the retention rule behind RetentionUntil.
+	RetentionReason string
+}
+
+// File is the clear description of one attachment or recording: what its
+// ciphertext is held against. Its JSON is how the database keeps it.
+type File struct {
+	// ID is the file's own id, under which its key and its blob are kept.
+	ID string `json:"id"`
+	// Field is the permission name: attachments or recordings.
+	Field string `json:"field"`
+	// Generation counts the data keys of this file from 1.
+	Generation uint32 `json:"generation"`
+	// MediaType is the type that the content was found to have.
+	MediaType string `json:"media_type"`
+	// Size is the length of the plaintext in bytes.
+	Size int64 `json:"size"`
+	// SHA256 is the digest of the stored ciphertext, lower-case hex.
+	SHA256 string `json:"sha256"`
 }
 
 // Canonical returns the bytes that the manifest covers. Layout: the label,
@@ -66,6 +96,9 @@ type Attrs struct {
 // bytes; lists and maps are such a length-prefixed block of length-prefixed
 // elements, sorted. Nil and empty, and two orders of the same set, give the
 // same bytes; any other difference gives other bytes.
+//
+// Attributes that came after version 1 follow under a second label, and only if
+// one of them is set.
 func (a *Attrs) Canonical() []byte {
 	w := attrWriter{buf: make([]byte, 0, 1024)}
 	w.str(attrsLabel)
@@ -93,7 +126,30 @@ func (a *Attrs) Canonical() []byte {
 	writeSet(&w, a.EarlierHandlers)
 	writeMap(&w, a.Actors, (*attrWriter).str)
 	writeMap(&w, a.ExtensionDays, func(w *attrWriter, n int) { w.num(uint64(n)) })
+	if len(a.Files) > 0 || len(a.ErasedGroups) > 0 || a.RestrictedFrom != "" || a.RetentionReason != "" {
+		w.str(attrsLabel2)
+		writeFiles(&w, a.Files)
+		writeSet(&w, a.ErasedGroups)
+		w.str(a.RestrictedFrom)
+		w.str(a.RetentionReason)
+	}
 	return w.buf
+}
+
+// writeFiles writes each file as one element of elements, sorted.
+func writeFiles(w *attrWriter, files []File) {
+	list := make([]string, len(files))
+	for i, f := range files {
+		var one attrWriter
+		one.str(f.ID)
+		one.str(f.Field)
+		one.num(uint64(f.Generation))
+		one.str(f.MediaType)
+		one.num(uint64(f.Size))
+		one.str(f.SHA256)
+		list[i] = string(one.buf)
+	}
+	writeSet(w, list)
 }
 
 // Equal reports whether two sets of attributes are the same to the manifest.

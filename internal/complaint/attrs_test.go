@@ -22,6 +22,11 @@ func sampleAttrs() Attrs {
 		ReceivedEvidence: "typed", Milestones: map[string]time.Time{"complaint.accepted": at, "complaint.recorded": at},
 		Holds: []string{"h1", "h2"}, RetentionUntil: at, RespondentTokens: [][]byte{{1}, {2}}, DataSubjectToken: []byte{3},
 		EarlierHandlers: []string{"p-2", "p-3"}, Actors: map[string]string{"propose": "p-1"}, ExtensionDays: map[string]int{"L-15": 15},
+		Files: []File{
+			{ID: "f-1", Field: "attachments", Generation: 1, MediaType: "application/pdf", Size: 10, SHA256: "aa"},
+			{ID: "f-2", Field: "recordings", Generation: 1, MediaType: "audio/wav", Size: 20, SHA256: "bb"},
+		},
+		ErasedGroups: []string{"feedback", "narrative"}, RestrictedFrom: "closed", RetentionReason: "complaint_3y",
 	}
 }
 
@@ -31,7 +36,7 @@ func TestCanonicalIsStable(t *testing.T) {
 	t.Parallel()
 	a := sampleAttrs()
 	sum := sha256.Sum256(a.Canonical())
-	const want = "e3e4c85b250003e270d185015947b9a685d94380a768a58948bf5cef2901fd88"
+	const want = "e340bf0516dcacf63ee6a4a525b9fe7a29ef700fa1aeb0741c999757e64501f8"
 	if got := hex.EncodeToString(sum[:]); got != want {
 		t.Errorf("sha256 of the canonical attributes: got %s, want %s", got, want)
 	}
@@ -61,6 +66,9 @@ func TestEveryAttributeIsCovered(t *testing.T) {
 			f.SetBytes(append(v, 9))
 		case [][]byte:
 			f.Set(reflect.ValueOf(append(v, []byte{9})))
+		case []File:
+			changeEachPart(t, &base, v)
+			f.Set(reflect.ValueOf(append(v, File{ID: "f-9"})))
 		case map[string]time.Time:
 			v["complaint.accepted"] = v["complaint.accepted"].Add(time.Microsecond)
 		case map[string]string:
@@ -80,17 +88,55 @@ func TestEveryAttributeIsCovered(t *testing.T) {
 	}
 }
 
+// changeEachPart changes one part of a file's description after the other.
+func changeEachPart(t *testing.T, base *Attrs, files []File) {
+	t.Helper()
+	for i := range reflect.TypeFor[File]().NumField() {
+		changed := *base
+		changed.Files = slices.Clone(files)
+		switch f := reflect.ValueOf(&changed.Files[0]).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString(f.String() + "x")
+		case reflect.Uint32:
+			f.SetUint(f.Uint() + 1)
+		case reflect.Int64:
+			f.SetInt(f.Int() + 1)
+		default:
+			t.Fatalf("part %d of a file is not tried here", i)
+		}
+		if base.Equal(&changed) {
+			t.Errorf("a change of %s of a file leaves the canonical bytes as they are", reflect.TypeFor[File]().Field(i).Name)
+		}
+	}
+}
+
+// TestOldRowsKeepTheirBytes: a record without any attribute of version 2 has the
+// very bytes that it had before there was a version 2.
+func TestOldRowsKeepTheirBytes(t *testing.T) {
+	t.Parallel()
+	old := sampleAttrs()
+	old.Files, old.ErasedGroups, old.RestrictedFrom, old.RetentionReason = nil, nil, "", ""
+	sum := sha256.Sum256(old.Canonical())
+	const want = "e3e4c85b250003e270d185015947b9a685d94380a768a58948bf5cef2901fd88"
+	if got := hex.EncodeToString(sum[:]); got != want {
+		t.Errorf("sha256 of the canonical attributes of version 1: got %s, want %s", got, want)
+	}
+}
+
 func TestCanonicalForgetsOrderAndNil(t *testing.T) {
 	t.Parallel()
 	a, b := sampleAttrs(), sampleAttrs()
 	slices.Reverse(b.Holds)
 	slices.Reverse(b.RespondentTokens)
 	slices.Reverse(b.EarlierHandlers)
+	slices.Reverse(b.Files)
+	slices.Reverse(b.ErasedGroups)
 	b.ReceivedAt = b.ReceivedAt.In(time.FixedZone("x", 8*3600)).Add(300 * time.Nanosecond)
 	if !a.Equal(&b) {
 		t.Error("order, zone or nanoseconds change the canonical bytes")
 	}
-	empty := Attrs{Milestones: map[string]time.Time{}, Holds: []string{}, RespondentTokens: [][]byte{}, DataSubjectToken: []byte{}, Actors: map[string]string{}}
+	empty := Attrs{Milestones: map[string]time.Time{}, Holds: []string{}, RespondentTokens: [][]byte{}, DataSubjectToken: []byte{}, Actors: map[string]string{},
+		Files: []File{}, ErasedGroups: []string{}}
 	if !empty.Equal(&Attrs{}) {
 		t.Error("empty and nil differ")
 	}

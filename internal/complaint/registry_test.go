@@ -15,16 +15,16 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 	t.Parallel()
 	v := Registry()
 	for set, want := range map[string]string{
-		"role":        "intake handler head quality compliance approver records legal custodian sysadmin secadmin auditadmin auditor dpo liaison analyst portal application",
-		"purpose":     "handle approve quality audit subject_request regulator_report legal incident breakglass",
-		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review",
+		"role":        "intake handler head quality compliance approver records legal custodian sysadmin secadmin auditadmin auditor dpo liaison analyst portal application keeper",
+		"purpose":     "handle approve quality audit subject_request regulator_report legal incident breakglass keeping",
+		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review keep keys hold hold_release erase_request erase_approve disclose_request disclose_approve disclose",
 		"level":       "unclassified general serious major",
 		"stage":       "open closed restricted archived",
 		"sensitivity": "ordinary whistle privileged",
 		"fact":        "fit implicated assigned unit cleared granted breakglass",
 		"group":       "meta identity contact account narrative respondent handling decision amount feedback whistle",
 		"type":        "service product process system external",
-		"state":       "recorded accepted refused classified dept_received reviewing investigating plan_proposed plan_approved decided notified closed review_requested review_decided withdrawn archived restricted",
+		"state":       "recorded accepted refused classified dept_received reviewing investigating plan_proposed plan_approved decided notified closed review_requested review_decided withdrawn archived restricted erased",
 		"entry_stage": "intent outcome event",
 		"decision":    "allow deny",
 		"index_kind":  "phone id_number card account email staff_id",
@@ -33,14 +33,19 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 			t.Errorf("set %s (-want +got):\n%s", set, diff)
 		}
 	}
-	events := "access.denied access.integrity access.list access.log access.read access.report access.result access.reveal access.search access.trail " +
-		"breakglass.closed breakglass.opened breakglass.reviewed breakglass.used bundle.activated calendar.loaded clock.skew " +
-		"complaint.accepted complaint.amended complaint.assigned complaint.classified complaint.closed complaint.decided complaint.dept_received complaint.extended " +
-		"complaint.first_response complaint.notified complaint.plan_approved complaint.plan_proposed complaint.reclassified complaint.recorded complaint.refused " +
-		"complaint.review_decided complaint.review_done complaint.review_requested complaint.review_started complaint.withdrawn confirmation_letter.sent contact.logged " +
-		"definitions.loaded duty.appointed duty.ended grant.expired grant.issued grant.refused grant.requested grant.revoked intake.c3_refused key.config_changed " +
-		"log.closed log.opened norm.adopted outage.began outage.ended person.added person.changed satisfaction.recorded service.started trail.health trail.verified " +
-		"trail.violation training.passed transfer.received undertaking.signed"
+	events := "access.denied access.disclosed access.file access.integrity access.list access.log access.read access.report access.result access.reveal " +
+		"access.search access.trail backup.made breakglass.closed breakglass.opened breakglass.reviewed breakglass.used bundle.activated calendar.loaded " +
+		"clock.skew complaint.accepted complaint.amended complaint.archived complaint.assigned complaint.classified complaint.closed complaint.decided " +
+		"complaint.dept_received complaint.extended complaint.file_added complaint.first_response complaint.notified complaint.plan_approved " +
+		"complaint.plan_proposed complaint.reclassified complaint.recorded complaint.refused complaint.restricted complaint.restriction_lifted " +
+		"complaint.review_decided complaint.review_done complaint.review_requested complaint.review_started complaint.withdrawn confirmation_letter.sent " +
+		"contact.logged definitions.loaded disclosure.approved disclosure.confirmed disclosure.produced disclosure.refused disclosure.requested " +
+		"duty.appointed duty.ended erasure.approved erasure.irrecoverable erasure.kept erasure.reduced erasure.refused erasure.requested erasure.shredded " +
+		"grant.expired grant.issued grant.refused grant.requested grant.revoked hold.placed hold.release_asked hold.released index.epoch_dropped " +
+		"index.epoch_opened index.epoch_switched intake.c3_refused intake.ingested intake.key_made key.config_alarm key.config_changed key.epoch_closed " +
+		"key.epoch_confirmed key.epoch_proposed key.epoch_withdrawn key.leases_voided key.rewrapped key.rotated log.closed log.opened norm.adopted " +
+		"outage.began outage.ended person.added person.changed record.reindexed record.resealed record.scrubbed record.stale satisfaction.recorded " +
+		"service.started suite.chosen trail.health trail.verified trail.violation training.passed transfer.received undertaking.signed"
 	if diff := cmp.Diff(strings.Fields(events), v.EventsOf("")); diff != "" {
 		t.Errorf("event kinds (-want +got):\n%s", diff)
 	}

@@ -202,6 +202,7 @@ func attrsOf(row *store.Complaint) complaint.Attrs {
 		GroupFlag: row.GroupFlag, UnderReview: row.UnderReview, ReceivedAt: row.ReceivedAt, ReceivedEvidence: row.ReceivedEvidence,
 		Milestones: row.Milestones, Holds: row.Holds, RespondentTokens: row.RespondentTokens, DataSubjectToken: row.DataSubjectToken,
 		EarlierHandlers: row.EarlierHandlers, Actors: row.Performers, ExtensionDays: row.ExtensionDays,
+		Files: row.Files, ErasedGroups: row.ErasedGroups, RestrictedFrom: row.RestrictedFrom, RetentionReason: row.RetentionReason,
 	}
 	if row.RetentionUntil != nil {
 		a.RetentionUntil = *row.RetentionUntil

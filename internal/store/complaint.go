@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealtrail/sealtrail/internal/complaint"
 )
 
 // SealedFields are the catalogue fields that have a sealed column, in the order
@@ -47,6 +49,10 @@ type Complaint struct {
 	DueClock                                        string
 	DueProvisional                                  bool
 	Manifest                                        []byte
+	Suite                                           uint8 // of every envelope of the row; 0 is written as 1
+	Files                                           []complaint.File
+	ErasedGroups                                    []string
+	RestrictedFrom, RetentionReason                 string
 	Sealed                                          [][]byte // by index of SealedFields; nil = nothing stored
 }
 
@@ -56,7 +62,8 @@ var Never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 const clearColumns = `institution, id, revision, schema_version, generation, complaint_no, source, source_id, channel,
 received_at, received_evidence, recorded_at, state, stage, sensitivity, level, type, business_code, product_code, reason_code,
 branch, department, assignee, party_type, id_type, third_party, regulator_ref, referral, group_flag, amount_band, holds,
-retention_until, milestones, performers, extension_days, under_review, earlier_handlers, respondent_bidx, data_subject_bidx, due_at, due_clock, due_provisional, manifest`
+retention_until, milestones, performers, extension_days, under_review, earlier_handlers, respondent_bidx, data_subject_bidx, due_at, due_clock, due_provisional, manifest,
+suite, files, erased_groups, restricted_from, retention_reason`
 
 var (
 	columnNames   = allColumns()
@@ -100,6 +107,7 @@ func (c *Complaint) clear() []any {
 		&c.Referral, &c.GroupFlag, &c.AmountBand, &c.Holds, &c.RetentionUntil, &c.Milestones, &c.Performers, &c.ExtensionDays, &c.UnderReview, &c.EarlierHandlers,
 		&c.RespondentTokens, &c.DataSubjectToken,
 		&c.DueAt, &c.DueClock, &c.DueProvisional, &c.Manifest,
+		&c.Suite, &c.Files, &c.ErasedGroups, &c.RestrictedFrom, &c.RetentionReason,
 	}
 }
 
@@ -284,6 +292,10 @@ func valueOf(pointer any) any {
 		return int64(*p)
 	case *uint32:
 		return int32(*p)
+	case *uint8:
+		return int16(max(*p, 1))
+	case *[]complaint.File:
+		return nonNil(*p)
 	case *bool:
 		return *p
 	case *time.Time:

@@ -67,7 +67,8 @@ func row(n int) *store.NewComplaint {
 		RetentionUntil: &until, Milestones: map[string]time.Time{"complaint.recorded": at}, Performers: map[string]string{"accept": "p"},
 		ExtensionDays: map[string]int{"L-15": 15}, UnderReview: true, EarlierHandlers: []string{"e1", "e2"},
 		RespondentTokens: [][]byte{{1}, {2}}, DataSubjectToken: []byte{3}, DueAt: at.AddDate(0, 0, 15), DueClock: "L-15", DueProvisional: true,
-		Manifest: []byte("manifest"), Sealed: make([][]byte, len(store.SealedFields)),
+		Manifest: []byte("manifest"), Suite: 2, Files: []complaint.File{{ID: "f", Field: "attachments", Generation: 1, MediaType: "image/png", Size: 7, SHA256: "00"}},
+		ErasedGroups: []string{"feedback"}, RestrictedFrom: "closed", RetentionReason: "complaint_3y", Sealed: make([][]byte, len(store.SealedFields)),
 	}, Key: store.Wrapped{Blob: "vault:v1:x", Commitment: bytes.Repeat([]byte{9}, 32), Version: 1},
 		Tokens: []store.Token{{Field: "phone", Epoch: 1, Token: []byte("tok")}, {Field: "id_number", Epoch: 1, Token: []byte("subject")}}}
 	for i := range c.Sealed {
