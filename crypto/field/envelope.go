@@ -81,16 +81,20 @@ func padme(n int) int {
 // pad lays plaintext out in c.scratch. The caller clears it after use.
 func (c *core) pad(plaintext []byte, s Shape) []byte {
 	n := s.paddedLen(len(plaintext))
-	if cap(c.scratch) < n {
-		clear(c.scratch)
-		c.scratch = make([]byte, 0, max(n, 512))
-	}
-	b := append(c.scratch[:0], plaintext...)
+	b := append(c.room(n), plaintext...)
 	b = append(b, 0x80)
 	b = b[:n]
 	clear(b[len(plaintext)+1:])
-	c.scratch = b
 	return b
+}
+
+// room returns the empty scratch with room for n bytes. What is written there
+// the caller clears after use.
+func (c *core) room(n int) []byte {
+	if cap(c.scratch) < n {
+		c.scratch = make([]byte, 0, max(n, 512))
+	}
+	return c.scratch
 }
 
 // unpad removes 0x80 00*. It runs on authenticated bytes only, so its timing

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -113,4 +114,48 @@ func FuzzCanonicalList(f *testing.F) {
 			t.Fatalf("%x is read as %+v and written as %x, %v", list, fields, again, err)
 		}
 	})
+}
+
+// TestNothingIsLeftInTheWorkingState: after Verify, Reseal and a padded Seal
+// the scratch that the next user of the key gets holds no plaintext.
+func TestNothingIsLeftInTheWorkingState(t *testing.T) {
+	t.Parallel()
+	k, err := NewKey(bytes.Repeat([]byte{5}, KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Place{Institution: "i", Record: "r", RecordType: "t", Path: "p"}
+	clean := func(after string, c *core) {
+		t.Helper()
+		if all := c.scratch[:cap(c.scratch)]; len(all) == 0 || !bytes.Equal(all, make([]byte, len(all))) {
+			t.Errorf("%s leaves %d bytes that are not zero", after, len(all))
+		}
+	}
+	s, _ := NewSealer(k)
+	o, _ := NewOpener(k)
+	for _, shape := range []Shape{Short, Text, Exact} {
+		env, err := s.Seal(p, bytes.Repeat([]byte("s"), 600), shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clean("Seal", s.core)
+		if err := o.Verify(p, env); err != nil {
+			t.Error(err)
+		}
+		clean("Verify", o.core)
+		if _, err := Reseal(o, p, env, s, p); err != nil {
+			t.Error(err)
+		}
+		clean("Reseal", o.core)
+	}
+	// Authentic, but without the marker of padding.
+	bad, err := s.encrypt(&p, make([]byte, 32), flagPadded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finding, _ := errors.AsType[*IntegrityError](o.Verify(p, bad))
+	if _, err := Reseal(o, p, bad, s, p); finding == nil || finding.What != "envelope.padding" || !errors.Is(err, ErrIntegrity) {
+		t.Errorf("bad padding: Verify %v, Reseal %v", finding, err)
+	}
+	clean("bad padding", o.core)
 }

@@ -101,7 +101,7 @@ type core struct {
 	mac      hash.Hash // under the data key
 	manifest hash.Hash // under HKDF-Expand(dek, "stf1/manifest")
 	aad      []byte
-	scratch  []byte // padded plaintext, cleared after use
+	scratch  []byte // empty; its room holds padded plaintext, cleared after use
 	info     [len(labelField) + 1 + sha256.Size + 1]byte
 	sub      [KeySize]byte
 }

@@ -43,6 +43,7 @@ type ManifestInput struct {
 	Record        string
 	Revision      uint64 // the record's revision
 	SchemaVersion uint32
+	Suite         byte // of every field and of the MAC; 0 means Suite1
 	// Attrs are the canonical bytes of the record's clear attributes: whatever
 	// policy, clocks or retention read must be in them.
 	Attrs []byte
@@ -51,6 +52,9 @@ type ManifestInput struct {
 }
 
 func (in *ManifestInput) check() error {
+	if in.Suite > Suite1 {
+		return fmt.Errorf("%w: suite 0x%02x is unknown", ErrPlace, in.Suite)
+	}
 	if err := checkName("institution", in.Institution); err != nil {
 		return err
 	}

@@ -62,21 +62,26 @@ func (s *Sealer) Seal(p Place, plaintext []byte, shape Shape) ([]byte, error) {
 	if err := checkSeal(&p, plaintext, shape); err != nil {
 		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
 	}
-	c, flags := s.core, shape.flags()
-	c.fieldKey(&p, flags)
+	flags := shape.flags()
+	if flags != flagPadded {
+		return s.encrypt(&p, plaintext, flags)
+	}
+	padded := s.core.pad(plaintext, shape)
+	env, err := s.encrypt(&p, padded, flags)
+	clear(padded)
+	return env, err
+}
+
+// encrypt seals what already has its final length. p is checked.
+func (s *Sealer) encrypt(p *Place, padded []byte, flags byte) ([]byte, error) {
+	c := s.core
+	c.fieldKey(p, flags)
 	aead, err := c.aead()
 	if err != nil {
 		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
 	}
-	env, _ := s.out.next(Overhead+shape.paddedLen(len(plaintext)), s.size)
-	env = p.appendHeader(env, flags)
-	if flags != flagPadded {
-		return aead.Seal(env, nil, plaintext, c.aad), nil
-	}
-	padded := c.pad(plaintext, shape)
-	env = aead.Seal(env, nil, padded, c.aad)
-	clear(padded)
-	return env, nil
+	env, _ := s.out.next(Overhead+len(padded), s.size)
+	return aead.Seal(p.appendHeader(env, flags), nil, padded, c.aad), nil
 }
 
 func checkSeal(p *Place, plaintext []byte, shape Shape) error {
@@ -132,27 +137,45 @@ func (o *Opener) Wipe() {
 // ErrIntegrity when the envelope is not the one sealed for exactly this place,
 // ErrPlace or ErrDestroyed. It never returns part of a value.
 func (o *Opener) Open(p Place, envelope []byte) (Plain, error) {
+	flags, err := o.begin(&p, envelope)
+	if err != nil {
+		return Plain{}, err
+	}
+	value, err := o.decrypt(&p, o.room(len(envelope)-Overhead), envelope)
+	if err != nil {
+		return Plain{}, err
+	}
+	return shaped(p.Path, value, flags)
+}
+
+// begin does what comes before decryption: it checks the place and the clear
+// part of the envelope, and derives the field key into the working state.
+func (o *Opener) begin(p *Place, envelope []byte) (flags byte, err error) {
 	if o.core == nil || !o.key.live() {
-		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, ErrDestroyed)
+		return 0, fmt.Errorf("opening %q: %w", p.Path, ErrDestroyed)
 	}
 	if err := p.check(); err != nil {
-		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, err)
+		return 0, fmt.Errorf("opening %q: %w", p.Path, err)
 	}
 	flags, finding := p.readHeader(envelope)
 	if finding != "" {
-		return Plain{}, broken(p.Path, finding)
+		return 0, broken(p.Path, finding)
 	}
-	c := o.core
-	c.fieldKey(&p, flags)
-	aead, err := c.aead()
+	o.core.fieldKey(p, flags)
+	return flags, nil
+}
+
+// decrypt follows begin and appends the (padded) plaintext to dst.
+func (o *Opener) decrypt(p *Place, dst, envelope []byte) ([]byte, error) {
+	aead, err := o.core.aead()
 	if err != nil {
-		return Plain{}, fmt.Errorf("opening %q: %w", p.Path, err)
+		return nil, fmt.Errorf("opening %q: %w", p.Path, err)
 	}
-	value, err := aead.Open(o.room(len(envelope)-Overhead), nil, envelope[headerSize:], c.aad)
+	value, err := aead.Open(dst, nil, envelope[headerSize:], o.core.aad)
 	if err != nil {
-		return Plain{}, broken(p.Path, "envelope.tag")
+		return nil, broken(p.Path, "envelope.tag")
 	}
-	return shaped(p.Path, value, flags)
+	return value, nil
 }
 
 // room is the place for n bytes of plaintext, remembered for Wipe (but by the
