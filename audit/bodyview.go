@@ -80,6 +80,33 @@ func (v *BodyView) Result() []byte { return v.decision.result }
 // Revision returns the record revision, 0 for none.
 func (v *BodyView) Revision() uint64 { return v.revision }
 
+// StatePath is the commitment under which an event names the state that it altered its subject to: the plain SHA-256 of what is
+// stored at the event's revision (for a sealed record, of its manifest), so that a subject put back to an older state shows.
+const StatePath = "manifest"
+
+// State is what an event says that its subject was altered to. The zero value says nothing.
+type State struct {
+	Revision uint64 // of the subject, from 1
+	SHA256   [32]byte
+}
+
+// State returns the state that an event commits to; zero for any other entry.
+func (v *BodyView) State() (s State) {
+	if v.revision == 0 || v.Stage() != StageEvent {
+		return s
+	}
+	for path, digest := range v.Commits() {
+		if string(path) != StatePath || len(digest) != hex.EncodedLen(len(s.SHA256)) {
+			continue
+		}
+		if _, err := hex.Decode(s.SHA256[:], digest); err != nil {
+			return State{}
+		}
+		s.Revision = v.revision
+	}
+	return s
+}
+
 // Sim reports whether the entry belongs to a simulated log.
 func (v *BodyView) Sim() bool { return v.sim }
 

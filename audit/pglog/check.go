@@ -1,6 +1,7 @@
 package pglog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,15 @@ type trailAt struct {
 	n    uint64
 	id   uint64
 	hash [32]byte
+	subjectState
+}
+
+// says compares with what a row of audit.trail claims; nil stands for no state.
+func (h *subjectState) says(revision, id uint64, state []byte) bool {
+	if h.state.Revision == 0 {
+		return revision == 0 && id == 0 && state == nil
+	}
+	return revision == h.state.Revision && id == h.stateID && bytes.Equal(state, h.state.SHA256[:])
 }
 
 func (c *checker) add(f Finding) error {
@@ -142,18 +152,21 @@ func (c *checker) log(ctx context.Context, tx pgx.Tx, s Shard) error {
 
 // trailHeads compares audit.trail with the trails that the leaves give.
 func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, "select subject, n, last_id, last_hash from audit.trail where institution = $1", c.institution)
+	rows, err := tx.Query(ctx, "select subject, n, last_id, last_hash, revision, state, state_id from audit.trail where institution = $1", c.institution)
 	if err != nil {
 		return err
 	}
 	var subject string
-	var n, id uint64
-	var hash []byte
-	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash}, func() error {
+	var n, id, revision, stateID uint64
+	var hash, state []byte
+	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash, &revision, &state, &stateID}, func() error {
 		t, ok := c.trails[subject]
 		delete(c.trails, subject)
 		if ok && t.n == n && t.id == id && string(t.hash[:]) == string(hash) {
-			return nil
+			if t.says(revision, stateID, state) {
+				return nil
+			}
+			return c.add(Finding{Table: "audit.trail", Code: FoundTrail, ID: stateID, HasID: stateID > 0, Detail: "the head says another state of its subject than its leaves"})
 		}
 		return c.add(Finding{Table: "audit.trail", Code: FoundTrail, ID: id, HasID: true, Detail: "the head is not the trail's last leaf"})
 	})

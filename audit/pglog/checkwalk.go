@@ -136,16 +136,26 @@ func leafChanged(r leafRow, published []byte) bool {
 func (w *walk) trail(r leafRow, published []byte) error {
 	if r.subject == nil {
 		if leaf, err := audit.ParseLeaf(published); err == nil {
-			w.trails[leaf.Body.Subject] = trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}
+			w.advance(leaf.Body.Subject, trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}, leaf.RawBody)
 		}
 		return nil
 	}
 	t := w.trails[*r.subject]
-	w.trails[*r.subject] = trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}
+	w.advance(*r.subject, trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}, r.body)
 	if r.p.TrailN == t.n+1 && r.p.TrailPrev == t.hash {
 		return nil
 	}
 	return w.at(r, "audit.leaf", FoundTrail, fmt.Sprintf("number %d of its trail does not follow number %d", r.p.TrailN, t.n))
+}
+
+// advance moves a trail's head to an entry. A body that cannot be read says nothing of a state; it is named elsewhere.
+func (w *walk) advance(subject string, to trailAt, body []byte) {
+	to.subjectState = w.trails[subject].subjectState
+	var view audit.BodyView
+	if audit.ScanBody(body, &view) == nil {
+		to.alter(to.id, view.State())
+	}
+	w.trails[subject] = to
 }
 
 // grow appends a hash and compares the roots claimed at the new size.
@@ -176,7 +186,7 @@ func (w *walk) missingLeaf() error {
 		hash = audit.LeafHash(published)
 		if leaf, err := audit.ParseLeaf(published); err == nil {
 			f.ID, f.HasID = leaf.ID, true
-			w.trails[leaf.Body.Subject] = trailAt{n: leaf.TrailN, id: leaf.ID, hash: hash}
+			w.advance(leaf.Body.Subject, trailAt{n: leaf.TrailN, id: leaf.ID, hash: hash}, leaf.RawBody)
 		}
 	}
 	if err := w.add(f); err != nil {

@@ -68,6 +68,7 @@ type pendingEntry struct {
 	id      uint64
 	subject string
 	body    []byte
+	state   audit.State
 }
 
 // take locks and returns the oldest pending entries, less those that no leaf may be made of. It goes on behind a window that
@@ -101,6 +102,7 @@ func (s *Sequencer) window(ctx context.Context, tx pgx.Tx) (list []pendingEntry,
 			return nil, nil, err
 		}
 		if sequenceable(e.body, e.subject, s.cfg.Institution, &view) {
+			e.state = view.State()
 			list = append(list, e)
 		} else {
 			rejected = append(rejected, int64(e.id))

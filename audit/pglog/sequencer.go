@@ -188,6 +188,21 @@ type trailHead struct {
 	id   uint64
 	hash [32]byte
 	at   int // place of its last entry in the batch, from 1
+	subjectState
+}
+
+// subjectState is the newest state that a trail's subject was altered to, and the entry that says so.
+type subjectState struct {
+	state   audit.State
+	stateID uint64
+}
+
+// alter takes up an entry's state. Of two events that claim one revision the first one stands: what comes after it is the trace of
+// a change made from an older state, and readers then find a row that the log does not know.
+func (h *subjectState) alter(id uint64, s audit.State) {
+	if s.Revision > h.state.Revision {
+		h.state, h.stateID = s, id
+	}
 }
 
 // heads reads the trail heads of the subjects in the batch. Nobody else changes them: a rival fails at the tree row.
@@ -202,20 +217,21 @@ func (s *Sequencer) heads(ctx context.Context, tx pgx.Tx, entries []pendingEntry
 	}
 	// A probe for each subject: with "= any" a trail table without fresh statistics is read whole.
 	rows, err := tx.Query(ctx, `
-		select t.subject, t.n, t.last_id, t.last_hash
+		select t.subject, t.n, t.last_id, t.last_hash, t.revision, t.state, t.state_id
 		from unnest($2::text[]) s (subject), lateral (
-			select k.subject, k.n, k.last_id, k.last_hash from audit.trail k where k.institution = $1 and k.subject = s.subject offset 0) t`,
+			select k.subject, k.n, k.last_id, k.last_hash, k.revision, k.state, k.state_id from audit.trail k where k.institution = $1 and k.subject = s.subject offset 0) t`,
 		s.cfg.Institution, subjects)
 	if err != nil {
 		return nil, err
 	}
 	var subject string
-	var n, id int64
-	var hash []byte
-	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash}, func() error {
+	var n, id, revision, stateID int64
+	var hash, state []byte
+	_, err = pgx.ForEachRow(rows, []any{&subject, &n, &id, &hash, &revision, &state, &stateID}, func() error {
 		h := heads[subject]
-		h.n, h.id = uint64(n), uint64(id)
+		h.n, h.id, h.state.Revision, h.stateID = uint64(n), uint64(id), uint64(revision), uint64(stateID)
 		copy(h.hash[:], hash)
+		copy(h.state.SHA256[:], state)
 		return nil
 	})
 	return heads, err
@@ -228,6 +244,8 @@ type leafBatch struct {
 	hashes, prevs         [][]byte
 	subjects              []string
 	last                  []int32
+	revisions, stateIDs   []int64 // per subject, as last
+	states                [][]byte
 	root                  []byte
 }
 
@@ -256,9 +274,16 @@ func assemble(t treeRow, entries []pendingEntry, heads map[string]*trailHead) (*
 			return nil, fmt.Errorf("appending to the compact range: %w", err)
 		}
 		h.n, h.id, h.hash, h.at = p.TrailN, e.id, sums[i], i+1
+		h.alter(e.id, e.state)
 	}
 	for subject, h := range heads {
 		b.subjects, b.last = append(b.subjects, subject), append(b.last, int32(h.at))
+		b.revisions, b.stateIDs = append(b.revisions, int64(h.state.Revision)), append(b.stateIDs, int64(h.stateID))
+		var state []byte
+		if h.state.Revision > 0 {
+			state = h.state.SHA256[:]
+		}
+		b.states = append(b.states, state)
 	}
 	b.compact = flatten(tree.Hashes())
 	b.root, err = tree.GetRootHash(nil)
@@ -267,9 +292,9 @@ func assemble(t treeRow, entries []pendingEntry, heads map[string]*trailHead) (*
 
 // store writes leaves, trail heads and tree and removes the entries from pending, if the tree is still where it was.
 func (b *leafBatch) store(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, "select audit.sequence($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+	_, err := tx.Exec(ctx, "select audit.sequence($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
 		b.shard.Institution, b.shard.Year, int64(b.size), b.epoch, b.compact, b.root, b.seqAt,
-		b.ids, b.hashes, b.trailNs, b.prevs, b.prevIDs, b.subjects, b.last)
+		b.ids, b.hashes, b.trailNs, b.prevs, b.prevIDs, b.subjects, b.last, b.revisions, b.states, b.stateIDs)
 	if sqlState(err) == "40001" {
 		return errMoved
 	}

@@ -143,8 +143,9 @@ func TestStaleSequencerIsFenced(t *testing.T) {
 	late := e.append("complaint:1", 1)[0].EntryID()
 	hash, root := make([]byte, 32), e.head().Root
 	stale := func(size, epoch int, ids ...int64) error {
-		_, err := e.pool.Exec(t.Context(), "select audit.sequence($1, $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12, $13)",
-			inst, shard.Year, size, epoch, []byte{}, root[:], ids, [][]byte{hash}, []int64{1}, [][]byte{hash}, []int64{0}, []string{"s"}, []int32{1})
+		_, err := e.pool.Exec(t.Context(), "select audit.sequence($1, $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+			inst, shard.Year, size, epoch, []byte{}, root[:], ids, [][]byte{hash}, []int64{1}, [][]byte{hash}, []int64{0}, []string{"s"}, []int32{1},
+			[]int64{0}, [][]byte{nil}, []int64{0})
 		return err
 	}
 	for name, err := range map[string]error{

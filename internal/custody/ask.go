@@ -35,6 +35,8 @@ type asked struct {
 	row      *store.Complaint // nil for actions without a record
 	key      *store.Wrapped
 	decision policy.Decision
+	// stale: of a page's row, that it is older than the log (see fresh).
+	stale bool
 	// What a search looks for, normalised; empty for anything else.
 	field string
 	term  []byte
@@ -263,8 +265,28 @@ func (d *Door) decide(ctx context.Context, a *asked) error {
 	if denied := a.denied(a.fields); len(denied) > 0 && a.action != "transition" {
 		return d.refuse(ctx, a)
 	}
-	return nil
+	return d.fresh(ctx, a)
 }
+
+// fresh refuses a record that was put back to an older state. As a whole it
+// still verifies; only the log knows that there was a newer one. It is a
+// finding, and an entry.
+func (d *Door) fresh(ctx context.Context, a *asked) error {
+	if a.row == nil || !a.row.Stale() {
+		return nil
+	}
+	logged := a.row.Logged
+	b := a.body(audit.StageEvent, "record.stale", audit.Facts{"revision": int(a.row.Revision), "logged": int(logged.Revision),
+		"entry": int(logged.Entry), "what": staleRecord})
+	b.Decision = decisionRef(a.decision, audit.ResultDeny)
+	if _, err := d.record(ctx, b); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrIntegrity, staleRecord)
+}
+
+// staleRecord names the finding in entries and errors.
+const staleRecord = "record.stale"
 
 // undecidable turns an error of the policy into the door's own. An attribute of
 // a stored record that is in no closed list was not written by this service: a

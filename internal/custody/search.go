@@ -242,9 +242,17 @@ func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, se
 		if !one.decision.Allowed() || one.decision.Group(complaint.GroupMeta) == policy.Deny {
 			continue
 		}
+		if err := d.fresh(ctx, &one); errors.Is(err, ErrIntegrity) {
+			one.stale = true
+		} else if err != nil {
+			return nil, nil, err
+		}
 		kind, fields := "access.list", []string(nil)
 		if sealed {
-			kind, fields = "access.read", one.maskable()
+			kind = "access.read"
+		}
+		if sealed && !one.stale {
+			fields = one.maskable()
 		}
 		facts := audit.Facts{}
 		if sealed {
@@ -258,7 +266,8 @@ func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, se
 
 func (d *Door) showOne(ctx context.Context, a *asked, receipt pglog.Receipt, sealed bool) (*View, error) {
 	view := d.view(a, receipt)
-	if !sealed {
+	view.Broken = a.stale
+	if !sealed || a.stale {
 		return view, nil
 	}
 	o, err := d.open(ctx, a, receipt, a.maskable())

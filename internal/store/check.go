@@ -83,8 +83,9 @@ func CheckRevisions(ctx context.Context, pool *pgxpool.Pool, institution string)
 	return list, Classify(err)
 }
 
-// logged folds the entries of all changes. The log's own tables are read here
-// and nowhere else in this package: both sides must come from one snapshot.
+// logged folds the entries of all changes, from the log's own tables: both sides
+// must come from one snapshot. (A reader of one complaint asks the head of its
+// trail instead, joinLogged.)
 func logged(ctx context.Context, tx pgx.Tx, institution string) (map[string]*said, error) {
 	rows, err := tx.Query(ctx, `select id, body from audit.entry where institution = $1 and subject like 'complaint:%'
 		and position('"manifest":'::bytea in body) > 0 order by id`, institution)

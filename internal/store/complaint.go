@@ -54,6 +54,7 @@ type Complaint struct {
 	ErasedGroups                                    []string
 	RestrictedFrom, RetentionReason                 string
 	Sealed                                          [][]byte // by index of SealedFields; nil = nothing stored
+	Logged                                          Logged   // not a column: what the log says of the row, where a reader needs it
 }
 
 // Never is the DueAt of a complaint without open time limits.
@@ -66,12 +67,11 @@ retention_until, milestones, performers, extension_days, under_review, earlier_h
 suite, files, erased_groups, restricted_from, retention_reason`
 
 var (
-	columnNames   = allColumns()
-	columnList    = strings.Join(columnNames, ", ")
-	selectByID    = "select " + columnList + " from sealtrail.complaint where institution = $1 and id = $2"
-	selectLocked  = selectByID + " for no key update"
-	updateByID    = updateStatement()
-	selectMetaSQL = "select " + clearColumns + " from sealtrail.complaint "
+	columnNames  = allColumns()
+	columnList   = strings.Join(columnNames, ", ")
+	selectByID   = "select " + columnList + " from sealtrail.complaint where institution = $1 and id = $2"
+	selectLocked = selectByID + " for no key update"
+	updateByID   = updateStatement()
 )
 
 func allColumns() []string {

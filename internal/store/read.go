@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"strconv"
 	"strings"
 	"time"
@@ -30,12 +32,44 @@ func scanComplaint(row pgx.Row) (*Complaint, error) {
 
 func scanMeta(row pgx.CollectableRow) (*Complaint, error) {
 	c := &Complaint{}
-	if err := row.Scan(c.clear()...); err != nil {
+	if err := row.Scan(append(c.clear(), c.logged()...)...); err != nil {
 		return nil, err
 	}
 	c.utc()
 	return c, nil
 }
+
+// Logged is what the log last said that a complaint was altered to. Zero: it has
+// said nothing yet, or what it said has no index yet.
+type Logged struct {
+	Revision uint64
+	Manifest []byte // SHA-256
+	Entry    uint64 // the entry that says so
+}
+
+// Stale reports whether the row is older than the log, or is another one than
+// the log knows at its revision. A row may be newer for the moment in which the
+// entry of its change waits for an index.
+func (c *Complaint) Stale() bool {
+	if c.Revision != c.Logged.Revision {
+		return c.Revision < c.Logged.Revision
+	}
+	sum := sha256.Sum256(c.Manifest)
+	return !bytes.Equal(sum[:], c.Logged.Manifest)
+}
+
+// logged are the pointers for loggedColumns.
+func (c *Complaint) logged() []any {
+	return []any{&c.Logged.Revision, &c.Logged.Manifest, &c.Logged.Entry}
+}
+
+const (
+	loggedColumns = ", coalesce(t.revision, 0), t.state, coalesce(t.state_id, 0)"
+	// A probe for each row: without fresh statistics the planner would read the
+	// trails as a whole.
+	joinLogged = ` left join lateral (select h.revision, h.state, h.state_id from audit.trail h
+		where h.institution = c.institution and h.subject = 'complaint:' || c.id offset 0) t on true `
+)
 
 // Loaded is what a decision and an opening of one complaint need, read in one
 // round trip.
@@ -77,8 +111,8 @@ func (s *Store) Load(ctx context.Context, institution, id, person string, at tim
 }
 
 // withKey selects whole complaints, c, with their wrapped keys.
-var withKey = "select " + prefixed("c.") + `, w.wrapped, w.commitment, w.key_version from sealtrail.complaint c
-	left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation `
+var withKey = "select " + prefixed("c.", columnNames) + ", w.wrapped, w.commitment, w.key_version" + loggedColumns + ` from sealtrail.complaint c
+	left join keys.wrapped w on w.institution = c.institution and w.complaint = c.id and w.generation = c.generation` + joinLogged
 
 var selectWithKey = withKey + "where c.institution = $1 and c.id = $2"
 
@@ -89,7 +123,8 @@ func scanFound(row pgx.Row) (Found, error) {
 		commitment []byte
 		version    *int
 	}{}
-	if err := row.Scan(append(c.pointers(), &key.blob, &key.commitment, &key.version)...); err != nil {
+	columns := append(c.pointers(), &key.blob, &key.commitment, &key.version)
+	if err := row.Scan(append(columns, c.logged()...)...); err != nil {
 		return Found{}, err
 	}
 	c.utc()
@@ -124,10 +159,10 @@ func (s *Store) List(ctx context.Context, institution string, f Filter) ([]*Comp
 	if before.IsZero() {
 		before = Never.Add(time.Hour)
 	}
-	rows, err := s.pool.Query(ctx, selectMetaSQL+`where institution = $1
-		and ($2 = '' or state = $2) and ($3 = '' or department = $3) and ($4 = '' or assignee = $4)
-		and due_at < $5 and (due_at, id) > ($6, $7::uuid)
-		order by due_at, id limit $8`,
+	rows, err := s.pool.Query(ctx, selectMeta+`where c.institution = $1
+		and ($2 = '' or c.state = $2) and ($3 = '' or c.department = $3) and ($4 = '' or c.assignee = $4)
+		and c.due_at < $5 and (c.due_at, c.id) > ($6, $7::uuid)
+		order by c.due_at, c.id limit $8`,
 		institution, f.State, f.Department, f.Assignee, before, f.AfterDue, after, f.Limit)
 	if err != nil {
 		return nil, Classify(err)
@@ -155,9 +190,12 @@ func (s *Store) FindByToken(ctx context.Context, institution string, t Token, li
 	return found, Classify(err)
 }
 
-func prefixed(prefix string) string {
-	return prefix + strings.Join(columnNames, ", "+prefix)
+func prefixed(prefix string, names []string) string {
+	return prefix + strings.Join(names, ", "+prefix)
 }
+
+// selectMeta selects the clear columns of complaints, c.
+var selectMeta = "select " + prefixed("c.", columnNames[:len(columnNames)-len(SealedFields)]) + loggedColumns + " from sealtrail.complaint c" + joinLogged
 
 // BySource returns the ids of complaints that already have these source ids.
 func (s *Store) BySource(ctx context.Context, institution, source string, ids []string) (map[string]string, error) {
