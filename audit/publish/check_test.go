@@ -98,6 +98,7 @@ func TestCheckNamesWhatHasNoIndex(t *testing.T) {
 		{"entry hidden from the queue", "delete from audit.pending where id = %d", "audit.pending", pglog.FoundOrphan},
 		{"queued entry deleted", "delete from audit.entry where id = %d", "audit.pending", pglog.FoundMissing},
 		{"trail head set back", "update audit.trail set n = n - 1 where last_id = (select max(last_id) from audit.trail) and %d > 0", "audit.trail", pglog.FoundTrail},
+		{"trail's state set back", "update audit.trail set revision = 1, state = sha256('x'), state_id = 1 where last_id = (select max(last_id) from audit.trail) and %d > 0", "audit.trail", pglog.FoundTrail},
 		{"trail head deleted", "delete from audit.trail where last_id = (select max(last_id) from audit.trail) and %d > 0", "audit.trail", pglog.FoundMissing},
 		{"tree set back", "update audit.tree set size = size - 1 where %d > 0", "audit.tree", pglog.FoundRoot},
 		{"signed root changed", "update audit.checkpoint set root = sha256('x') where %d > 0", "audit.checkpoint", pglog.FoundRoot},
