@@ -16,6 +16,9 @@ type LendRequest struct {
 	ID        RecordID
 	Wrapped   Wrapped
 	Reference string // id of the audit entry that stands for this use
+	// Policy is the generation of the policy that the use was decided under;
+	// see Keyring.SetPolicy.
+	Policy uint64
 }
 
 // LendResult answers a LendRequest: a Lease to release, or an error.

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 )
@@ -52,21 +53,36 @@ type UnwrapResult struct {
 	Err       error
 }
 
-// kindRecord is the kind of key in the context; others are reserved.
-const kindRecord byte = 1
+// The kinds of data keys. The kind is part of the context, so that a wrapped
+// key of one kind never opens as one of another, whatever their names are.
+const (
+	KindRecord byte = 1 // the fields of a record; a zero Kind means this one
+	KindFile   byte = 2 // a file; Record is the file's id
+	KindIntake byte = 3 // a private intake key; Record is "intake", Generation its version
+)
 
 // RecordID names one data key: one record of one institution, one generation.
 type RecordID struct {
 	Institution string
 	Record      string
 	Generation  uint32
+	Kind        byte // 0 means KindRecord
+}
+
+// canonical gives both spellings of a record's kind one form, since ids are
+// compared.
+func (id RecordID) canonical() RecordID {
+	if id.Kind == KindRecord {
+		id.Kind = 0
+	}
+	return id
 }
 
 // Context is what the master key is derived with, so that every record has its
 // own key encryption key and a wrapped key opens for its record only. Lengths
 // are u32, numbers big endian:
 //
-//	"stk1" | lp(institution) | lp(record) | u8 kind=1 | u32 generation
+//	"stk1" | lp(institution) | lp(record) | u8 kind | u32 generation
 func (id RecordID) Context() []byte {
 	b := make([]byte, 0, 4+4+len(id.Institution)+4+len(id.Record)+1+4)
 	b = append(b, "stk1"...)
@@ -74,7 +90,7 @@ func (id RecordID) Context() []byte {
 	b = append(b, id.Institution...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(id.Record)))
 	b = append(b, id.Record...)
-	b = append(b, kindRecord)
+	b = append(b, cmp.Or(id.Kind, KindRecord))
 	return binary.BigEndian.AppendUint32(b, id.Generation)
 }
 

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealtrail/sealtrail/crypto/batch"
 	"github.com/sealtrail/sealtrail/crypto/blindindex"
@@ -19,11 +23,22 @@ type IndexItem = blindindex.Item
 
 // Indexer computes blind index tokens in Vault, so that the index key is never
 // in this process. Concurrent requests share calls. Safe for concurrent use.
+//
+// Each epoch has an index key of its own: epoch 1 (and 0) the key
+// "<institution>-index", epoch n the key "<institution>-index.<n>".
 type Indexer struct {
 	cfg  Config
 	wait time.Duration
-	coll *batch.Collector[IndexItem, tokenResult]
+
+	mu     sync.Mutex
+	epochs map[uint32]*collector
 }
+
+type collector = batch.Collector[IndexItem, tokenResult]
+
+// maxEpochs bounds how many epochs one Indexer serves: two are in use during a
+// rotation, and each rotation adds one.
+const maxEpochs = 64
 
 // indexDeadline bounds a call and a wait for tokens, as for data keys.
 const indexDeadline = 2 * time.Second
@@ -43,41 +58,98 @@ func NewIndexer(cfg Config) (*Indexer, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	x := &Indexer{cfg: cfg, wait: indexDeadline}
-	x.coll = batch.New(batch.Config[IndexItem, tokenResult]{Call: x.call, MaxWait: indexWait, Deadline: x.wait})
-	return x, nil
+	return &Indexer{cfg: cfg, wait: indexDeadline, epochs: make(map[uint32]*collector)}, nil
+}
+
+// indexKey is the suffix of the name of an epoch's key in Vault.
+func indexKey(epoch uint32) string {
+	if epoch <= 1 {
+		return "index"
+	}
+	return "index." + strconv.FormatUint(uint64(epoch), 10)
+}
+
+// collector of one epoch: a call to Vault concerns one key.
+func (x *Indexer) collector(epoch uint32) (*collector, error) {
+	epoch = max(epoch, 1)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if c := x.epochs[epoch]; c != nil {
+		return c, nil
+	}
+	if len(x.epochs) == maxEpochs {
+		return nil, fmt.Errorf("computing index tokens: more than %d epochs", maxEpochs)
+	}
+	path := x.cfg.path("hmac", indexKey(epoch))
+	c := batch.New(batch.Config[IndexItem, tokenResult]{MaxWait: indexWait, Deadline: x.wait,
+		Call: func(ctx context.Context, id string, items []IndexItem) ([]tokenResult, error) {
+			return x.call(ctx, path, id, items)
+		}})
+	x.epochs[epoch] = c
+	return c, nil
 }
 
 // Tokens returns one token of blindindex.TokenSize bytes per item, in order:
-// HMAC-SHA-256 of blindindex.Input under the institution's index key. Equal
-// items have equal tokens. The error wraps keyring.ErrUnavailable or
+// HMAC-SHA-256 of blindindex.Input under the key of the item's epoch. Equal
+// items have equal tokens. Items of several epochs may be mixed: that is one
+// call per epoch, side by side. The error wraps keyring.ErrUnavailable or
 // context.Canceled; then there are no tokens at all.
 func (x *Indexer) Tokens(ctx context.Context, items []IndexItem) ([][]byte, error) {
-	if len(items) == 0 {
-		return nil, nil
-	}
-	for _, it := range items {
+	byEpoch := make(map[uint32][]int, 1)
+	for i, it := range items {
 		if it.Field == "" || len(it.Normalised) == 0 {
 			return nil, errors.New("computing index tokens: empty field or value")
 		}
+		epoch := max(it.Epoch, 1)
+		byEpoch[epoch] = append(byEpoch[epoch], i)
+	}
+	if len(items) == 0 {
+		return nil, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, x.wait)
 	defer cancel()
-	outcomes, err := x.coll.Do(wait, items)
-	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, fmt.Errorf("computing index tokens: %w", context.Canceled)
-		}
-		return nil, &keyring.UnavailableError{Cause: keyring.CauseDeadline, Op: "hmac"}
-	}
 	tokens := make([][]byte, len(items))
-	for i, o := range outcomes {
-		if err := errors.Join(o.Err, o.Result.err); err != nil {
-			return nil, fmt.Errorf("computing index tokens of %s: %w", items[i].Field, err)
+	var group errgroup.Group
+	for epoch, which := range byEpoch {
+		c, err := x.collector(epoch)
+		if err != nil {
+			return nil, err
 		}
-		tokens[i] = o.Result.token
+		group.Go(func() error { return x.epoch(ctx, wait, c, work{items, which, tokens}) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	return tokens, nil
+}
+
+// work is the items of one epoch among all, and where their tokens go.
+type work struct {
+	items  []IndexItem
+	which  []int
+	tokens [][]byte
+}
+
+// epoch computes the tokens of one epoch.
+func (x *Indexer) epoch(ctx, wait context.Context, c *collector, w work) error {
+	own := make([]IndexItem, len(w.which))
+	for i, at := range w.which {
+		own[i] = w.items[at]
+	}
+	outcomes, err := c.Do(wait, own)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return fmt.Errorf("computing index tokens: %w", context.Canceled)
+		}
+		return &keyring.UnavailableError{Cause: keyring.CauseDeadline, Op: "hmac"}
+	}
+	for i, o := range outcomes {
+		if err := errors.Join(o.Err, o.Result.err); err != nil {
+			return fmt.Errorf("computing index tokens of %s: %w", own[i].Field, err)
+		}
+		w.tokens[w.which[i]] = o.Result.token
+	}
+	return nil
 }
 
 type hmacItem struct {
@@ -95,12 +167,12 @@ type hmacResult struct {
 	Error string `json:"error"`
 }
 
-func (x *Indexer) call(ctx context.Context, id string, items []IndexItem) ([]tokenResult, error) {
+func (x *Indexer) call(ctx context.Context, path, id string, items []IndexItem) ([]tokenResult, error) {
 	in := make([]hmacItem, len(items))
 	for i, it := range items {
 		in[i] = hmacItem{base64.StdEncoding.EncodeToString(blindindex.Input(x.cfg.Institution, it)), it.Reference}
 	}
-	a, err := x.cfg.send(ctx, call{"hmac", http.MethodPut, x.cfg.path("hmac", "index"), id, hmacRequest{in, "sha2-256"}})
+	a, err := x.cfg.send(ctx, call{"hmac", http.MethodPut, path, id, hmacRequest{in, "sha2-256"}})
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (t *Transit) Unwrap(ctx context.Context, batch string, items []keyring.Unwr
 
 func unwrapResult(r decryptResult) keyring.UnwrapResult {
 	if r.Error != "" {
-		return keyring.UnwrapResult{Err: itemError(r.Error)}
+		return keyring.UnwrapResult{Err: itemError("unwrap", r.Error)}
 	}
 	key, err := base64.StdEncoding.DecodeString(r.Plaintext)
 	if err != nil {
@@ -164,7 +164,7 @@ func unwrapResult(r decryptResult) keyring.UnwrapResult {
 
 // itemError types what Vault says of one item (sdk/helper/keysutil/policy.go of
 // Vault 1.21). Vault's text is matched, not passed on.
-func itemError(text string) error {
+func itemError(op, text string) error {
 	has := func(s string) bool { return strings.Contains(text, s) }
 	switch {
 	case has("disallowed by policy (too old)"):
@@ -172,7 +172,7 @@ func itemError(text string) error {
 	case has("invalid ciphertext"), has("message authentication failed"), has("missing ciphertext"), has("illegal base64"):
 		return fmt.Errorf("wrapped key does not open for this record: %w", keyring.ErrIntegrity)
 	}
-	return &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: "unwrap"}
+	return &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: op}
 }
 
 // versionOf reads the key version of "vault:v<n>:..."; 0 if there is none.

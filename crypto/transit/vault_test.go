@@ -203,6 +203,7 @@ func TestTokensThroughVault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	makeEpoch(t, v, cfg.Institution, 2)
 	item := func(f string, epoch uint32, value string) transit.IndexItem {
 		return transit.IndexItem{Field: f, Epoch: epoch, Normalised: []byte(value), Reference: "e-1"}
 	}

@@ -13,11 +13,22 @@ path "transit/decrypt/@INSTITUTION@-record" {
   capabilities = ["update"]
 }
 
-# Blind indexes: the index key never leaves Vault.
+# Bring wrapped keys to the newest version of the master key. To make that
+# version (rotate) is an operator's: the service may follow, never lead.
+path "transit/rewrap/@INSTITUTION@-record" {
+  capabilities = ["update"]
+}
+
+# Blind indexes: the index key never leaves Vault. Epoch 1 has the key
+# <inst>-index, epoch n the key <inst>-index.<n>. The names of institutions hold
+# no dot, so "<inst>-index." begins no other institution's key.
 path "transit/hmac/@INSTITUTION@-index" {
   capabilities = ["update"]
 }
 path "transit/hmac/@INSTITUTION@-index/sha2-256" {
+  capabilities = ["update"]
+}
+path "transit/hmac/@INSTITUTION@-index.*" {
   capabilities = ["update"]
 }
 
@@ -32,6 +43,9 @@ path "transit/keys/@INSTITUTION@-record" {
   capabilities = ["read"]
 }
 path "transit/keys/@INSTITUTION@-index" {
+  capabilities = ["read"]
+}
+path "transit/keys/@INSTITUTION@-index.*" {
   capabilities = ["read"]
 }
 path "transit/keys/@INSTITUTION@-log" {

@@ -49,6 +49,7 @@ func TestServiceCanDoItsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	makeEpoch(t, v, inst)
 	for _, c := range []call{
 		{"PUT", "transit/decrypt/" + inst + "-record", map[string]any{"ciphertext": sealed.Data["ciphertext"], "context": b64([]byte("c"))}},
 		{"PUT", "transit/hmac/" + inst + "-index", map[string]any{"input": b64([]byte("x"))}},
@@ -57,6 +58,10 @@ func TestServiceCanDoItsWork(t *testing.T) {
 		{"GET", "transit/keys/" + inst + "-record", nil},
 		{"GET", "transit/keys/" + inst + "-index", nil},
 		{"GET", "transit/keys/" + inst + "-log", nil},
+		{"PUT", "transit/rewrap/" + inst + "-record", map[string]any{"ciphertext": sealed.Data["ciphertext"], "context": b64([]byte("c"))}},
+		{"PUT", "transit/hmac/" + inst + "-index.2", map[string]any{"input": b64([]byte("x"))}},
+		{"PUT", "transit/hmac/" + inst + "-index.2/sha2-256", map[string]any{"input": b64([]byte("x"))}},
+		{"GET", "transit/keys/" + inst + "-index.2", nil},
 		{"GET", "auth/token/lookup-self", nil},
 		{"PUT", "auth/token/renew-self", nil},
 	} {
@@ -76,6 +81,7 @@ func TestServiceCanDoNothingElse(t *testing.T) {
 	inst, other := vaulttest.Name("least"), vaulttest.Name("other")
 	service := v.Service(inst)
 	v.Institution(other)
+	makeEpoch(t, v, inst)
 	for _, c := range []call{
 		{"PUT", "transit/keys/" + inst + "-record/config", map[string]any{"exportable": true}},
 		{"PUT", "transit/keys/" + inst + "-record/config", map[string]any{"min_decryption_version": 1}},
@@ -93,7 +99,16 @@ func TestServiceCanDoNothingElse(t *testing.T) {
 		{"PUT", "transit/hmac/" + inst + "-record", map[string]any{"input": b64([]byte("x"))}},
 		{"PUT", "transit/sign/" + inst + "-record", map[string]any{"input": b64([]byte("x"))}},
 		{"PUT", "transit/datakey/plaintext/" + inst + "-record", map[string]any{"context": b64([]byte("c"))}},
-		{"PUT", "transit/rewrap/" + inst + "-record", map[string]any{"ciphertext": "vault:v1:x"}},
+		{"PUT", "transit/rewrap/" + inst + "-log", map[string]any{"ciphertext": "vault:v1:x"}},
+		{"PUT", "transit/rewrap/" + other + "-record", map[string]any{"ciphertext": "vault:v1:x"}},
+		{"PUT", "transit/keys/" + inst + "-index.2", map[string]any{"type": "hmac", "key_size": 32}},
+		{"PUT", "transit/keys/" + inst + "-index.2/config", map[string]any{"exportable": true}},
+		{"PUT", "transit/keys/" + inst + "-index.2/trim", map[string]any{"min_available_version": 1}},
+		{"PUT", "transit/keys/" + inst + "-index.2/rotate", nil},
+		{"DELETE", "transit/keys/" + inst + "-index.2", nil},
+		{"GET", "transit/export/hmac-key/" + inst + "-index.2", nil},
+		{"GET", "transit/backup/" + inst + "-index.2", nil},
+		{"PUT", "transit/encrypt/" + inst + "-index.2", map[string]any{"plaintext": b64([]byte("k"))}},
 		{"PUT", "transit/encrypt/" + other + "-record", map[string]any{"plaintext": b64([]byte("k")), "context": b64([]byte("c"))}},
 		{"PUT", "transit/hmac/" + other + "-index", map[string]any{"input": b64([]byte("x"))}},
 		{"PUT", "transit/sign/" + other + "-log", map[string]any{"input": b64([]byte("x"))}},
@@ -112,6 +127,80 @@ func TestServiceCanDoNothingElse(t *testing.T) {
 		_, err := c.do(t, service)
 		wantDenied(t, c.method+" "+c.path, err)
 	}
+}
+
+// makeEpoch makes the index key of the second epoch, as an operator does.
+func makeEpoch(t *testing.T, v *vaulttest.Vault, inst string) {
+	t.Helper()
+	_, err := call{"PUT", "transit/keys/" + inst + "-index.2", map[string]any{"type": "hmac", "key_size": 32}}.do(t, v.Client(v.RootToken))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The names of institutions may begin with each other's, and the keys of index
+// epochs are granted by the beginning of their names: no such pair may reach
+// the other's keys, nor get out of its own by dots in a path.
+func TestOneInstitutionNeverReachesAnothersIndex(t *testing.T) {
+	t.Parallel()
+	v := vaulttest.New(t)
+	name := vaulttest.Name("bank")
+	insts := []string{name, name + "-index", name + "-index-index", name + "0", name + "-2"}
+	services := make(map[string]*api.Client, len(insts))
+	for _, inst := range insts {
+		services[inst] = v.Service(inst)
+		makeEpoch(t, v, inst)
+	}
+	input := map[string]any{"input": b64([]byte("x"))}
+	for _, inst := range insts {
+		for _, other := range insts {
+			for _, key := range []string{"-index", "-index.2"} {
+				for _, c := range []call{
+					{"PUT", "transit/hmac/" + other + key, input},
+					{"PUT", "transit/hmac/" + other + key + "/sha2-256", input},
+					{"GET", "transit/keys/" + other + key, nil},
+				} {
+					_, err := c.do(t, services[inst])
+					switch {
+					case inst != other:
+						wantDenied(t, inst+": "+c.method+" "+c.path, err)
+					case err != nil:
+						t.Errorf("%s: %s %s: %v", inst, c.method, c.path, err)
+					}
+				}
+			}
+		}
+	}
+	if status := rawPut(t, v, services[name].Token(), "/v1/transit/hmac/"+name+"-index.2"); status != http.StatusOK {
+		t.Fatalf("its own key by a raw path: status %d", status)
+	}
+	for _, way := range []string{"/../", "%2f../", "/..%2f", "%2f..%2f", "//../", "/./../", "/%2e%2e/"} {
+		for _, target := range []string{insts[1] + "-index.2", insts[1] + "-index", insts[3] + "-index.2"} {
+			path := "/v1/transit/hmac/" + name + "-index." + way + target
+			if status := rawPut(t, v, services[name].Token(), path); status >= 200 && status < 300 {
+				t.Errorf("%s: status %d", path, status)
+			}
+		}
+	}
+}
+
+// rawPut sends a path as it stands, follows no redirect and returns the status.
+func rawPut(t *testing.T, v *vaulttest.Vault, token, path string) int {
+	t.Helper()
+	client := v.Client(token).CloneConfig().HttpClient
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, v.Addr, strings.NewReader(`{"input":"eA=="}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.URL.Opaque = path
+	req.Header.Set("X-Vault-Token", token)
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
 }
 
 func wantDenied(t *testing.T, what string, err error) {
