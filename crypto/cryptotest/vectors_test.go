@@ -103,7 +103,7 @@ func finding(err error) string {
 func input(v cryptotest.ManifestVector) field.ManifestInput {
 	in := field.ManifestInput{Institution: v.Institution, Record: v.Record, Revision: v.Revision, SchemaVersion: v.SchemaVersion, Attrs: v.Attrs}
 	for _, f := range v.Fields {
-		in.Fields = append(in.Fields, field.FieldDigest{Path: f.Path, Revision: f.Revision, Suite: f.Suite, SHA256: [32]byte(f.SHA256)})
+		in.Fields = append(in.Fields, field.FieldDigest{Path: f.Path, Revision: f.Revision, Suite: f.Suite, Digest: [32]byte(f.SHA256)})
 	}
 	return in
 }
@@ -123,7 +123,7 @@ func TestManifestsAreReproduced(t *testing.T) {
 			continue
 		}
 		for _, f := range v.Fields {
-			if d, ok := m.Field(f.Path); !ok || !bytes.Equal(d.SHA256[:], f.SHA256) || d.Revision != f.Revision {
+			if d, ok := m.Field(f.Path); !ok || !bytes.Equal(d.Digest[:], f.SHA256) || d.Revision != f.Revision {
 				t.Errorf("%s: field %q is %+v, %v", v.Name, f.Path, d, ok)
 			}
 		}

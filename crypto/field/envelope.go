@@ -1,8 +1,6 @@
 package field
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"math/bits"
 )
@@ -150,15 +148,3 @@ func (p *Place) readHeader(env []byte) (flags byte, finding string) {
 
 // maxSealed bounds what Open will decrypt: MaxPlaintext with its padding.
 const maxSealed = MaxPlaintext + MaxPlaintext/8
-
-// aead prepares the cipher of the field key in c.sub. GCM with a random nonce
-// from the standard library is the only AES-GCM that GODEBUG=fips140=only
-// admits. One key seals one field revision, so the 2^32 limit of random nonces
-// is out of reach.
-func (c *core) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(c.sub[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
-}

@@ -100,7 +100,7 @@ func TestSealRefusesBadPlaces(t *testing.T) {
 		"long":        func(p *field.Place) { p.Path = strings.Repeat("x", field.MaxName+1) },
 		"utf8":        func(p *field.Place) { p.Path = "\xff" },
 		"nfc":         func(p *field.Place) { p.Path = "e\u0301" },
-		"suite":       func(p *field.Place) { p.Suite = 2 },
+		"suite":       func(p *field.Place) { p.Suite = 3 },
 		"kind":        func(p *field.Place) { p.Kind = 2 },
 	} {
 		p := place()

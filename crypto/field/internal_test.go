@@ -48,6 +48,9 @@ func TestFieldKeyEqualsStandardLibrary(t *testing.T) {
 	}
 	for rev := range uint64(3) {
 		p := Place{Institution: "i", Record: "r", RecordType: "t", Path: "p", Revision: rev}
+		if err := k.ready(c, Suite1); err != nil {
+			t.Fatal(err)
+		}
 		c.fieldKey(&p, flagPadded)
 		sum := sha256.Sum256(p.appendAAD(nil, flagPadded))
 		want, err := hkdf.Expand(sha256.New, dek, labelField+"\x01"+string(sum[:]), KeySize)
@@ -93,7 +96,7 @@ func TestUnpadRefusesWhatPadDoesNotWrite(t *testing.T) {
 // It runs behind the MAC, so only a test can show it hostile bytes.
 func FuzzCanonicalList(f *testing.F) {
 	for _, fields := range [][]FieldDigest{nil, {{Path: "a"}}, {{Path: "a"}, {Path: "b", Revision: 9}}, {{Path: "附注"}}} {
-		list, err := appendList(nil, fields)
+		list, err := appendList(nil, Suite1, fields)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -101,7 +104,7 @@ func FuzzCanonicalList(f *testing.F) {
 	}
 	f.Add([]byte("stm1\x00\x00\x00\x01\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, list []byte) {
-		if !canonicalList(list) {
+		if !canonicalList(list, Suite1) {
 			return
 		}
 		m := Manifest{list: list}
@@ -109,7 +112,7 @@ func FuzzCanonicalList(f *testing.F) {
 		for d := range m.Fields() {
 			fields = append(fields, d)
 		}
-		again, err := appendList(nil, fields)
+		again, err := appendList(nil, Suite1, fields)
 		if err != nil || !bytes.Equal(again, list) {
 			t.Fatalf("%x is read as %+v and written as %x, %v", list, fields, again, err)
 		}

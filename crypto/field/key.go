@@ -95,15 +95,14 @@ func expand(mac hash.Hash, dst []byte, info ...[]byte) []byte {
 	return mac.Sum(dst)
 }
 
-// core is the working state under one key: two HMACs and buffers, so that
-// sealing allocates only the cipher. Not safe for concurrent use.
+// core is the working state under one key: HMACs and buffers, so that sealing
+// allocates only the cipher. Not safe for concurrent use.
 type core struct {
-	mac      hash.Hash // under the data key
-	manifest hash.Hash // under HKDF-Expand(dek, "stf1/manifest")
-	aad      []byte
-	scratch  []byte // empty; its room holds padded plaintext, cleared after use
-	info     [len(labelField) + 1 + sha256.Size + 1]byte
-	sub      [KeySize]byte
+	macs    [suites]macs // of suite n at n-1, prepared when first needed
+	aad     []byte
+	scratch []byte // empty; its room holds padded plaintext, cleared after use
+	info    [len(labelField) + 1 + digestSize + 1]byte
+	sub     [KeySize]byte // the field key; suite 0x02 uses the first half
 }
 
 // take lends the working state to one Sealer or Opener.
@@ -118,39 +117,46 @@ func (k *Key) take() (*core, error) {
 		k.idle = k.idle[:n-1]
 		return c, nil
 	}
-	c := &core{mac: hmac.New(sha256.New, k.dek[:]), aad: make([]byte, 0, 256)}
-	sub := expand(c.mac, nil, []byte(labelManifest))
-	c.manifest = hmac.New(sha256.New, sub)
-	clear(sub)
-	return c, nil
+	return &core{aad: make([]byte, 0, 256)}, nil
 }
 
 // give takes the working state back, for the next user of the same key.
 func (k *Key) give(c *core) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	clear(c.sub[:])
 	if k.dek != nil && len(k.idle) < maxIdle {
 		k.idle = append(k.idle, c)
 	}
 }
 
-// live says whether the key may still be used.
-func (k *Key) live() bool {
+// ready makes c usable for a suite. The error is ErrDestroyed when c was given
+// back (nil) or the key is no more. The suite MUST have passed CheckSuite.
+func (k *Key) ready(c *core, suite byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.dek != nil
+	if c == nil || k.dek == nil {
+		return ErrDestroyed
+	}
+	if m := &c.macs[suite-1]; m.expand == nil {
+		*m = newMACs(suite, k.dek[:])
+	}
+	return nil
 }
 
 // fieldKey derives the key of one field revision into c.sub and leaves the AAD
-// in c.aad: HKDF-Expand(dek, "stf1/field" | u8 suite | SHA-256(AAD)).
+// in c.aad: Expand(dek, "stf1/field" | u8 suite | H(AAD)), with HMAC and H of
+// the suite. c is ready for it.
 func (c *core) fieldKey(p *Place, flags byte) {
 	c.aad = p.appendAAD(c.aad[:0], flags)
-	sum := sha256.Sum256(c.aad)
+	suite := p.suite()
+	sum := digest(suite, c.aad)
 	info := append(c.info[:0], labelField...)
-	info = append(info, p.suite())
+	info = append(info, suite)
 	info = append(info, sum[:]...)
 	info = append(info, 0x01) // counter of HKDF-Expand
-	c.mac.Reset()
-	c.mac.Write(info)
-	c.mac.Sum(c.sub[:0])
+	mac := c.macs[suite-1].expand
+	mac.Reset()
+	mac.Write(info)
+	mac.Sum(c.sub[:0])
 }

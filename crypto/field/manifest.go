@@ -18,7 +18,7 @@ const (
 	manifestTag = "stm1"
 	// entryFixed is what a manifest entry needs beside its path: u32 length,
 	// u64 revision, u8 suite, 32 bytes digest.
-	entryFixed = 4 + 8 + 1 + sha256.Size
+	entryFixed = 4 + 8 + 1 + digestSize
 	// MaxFields is the largest number of fields in one manifest.
 	MaxFields = 4096
 )
@@ -26,14 +26,14 @@ const (
 // FieldDigest is what a manifest says of one field.
 type FieldDigest struct {
 	Path     string
-	Revision uint64 // the field's revision, the one in its Place
-	Suite    byte   // 0 means Suite1
-	SHA256   [32]byte
+	Revision uint64   // the field's revision, the one in its Place
+	Suite    byte     // 0 means the manifest's; another one is refused
+	Digest   [32]byte // of the envelope: SHA-256, or SM3 under Suite2
 }
 
 // DigestOf is the manifest entry of an envelope just sealed for p.
 func DigestOf(p Place, envelope []byte) FieldDigest {
-	return FieldDigest{Path: p.Path, Revision: p.Revision, Suite: p.suite(), SHA256: sha256.Sum256(envelope)}
+	return FieldDigest{Path: p.Path, Revision: p.Revision, Suite: p.suite(), Digest: digest(p.suite(), envelope)}
 }
 
 // ManifestInput says what a manifest covers. All but Fields comes from the row
@@ -52,8 +52,8 @@ type ManifestInput struct {
 }
 
 func (in *ManifestInput) check() error {
-	if in.Suite > Suite1 {
-		return fmt.Errorf("%w: suite 0x%02x is unknown", ErrPlace, in.Suite)
+	if err := CheckSuite(in.Suite); err != nil {
+		return err
 	}
 	if err := checkName("institution", in.Institution); err != nil {
 		return err
@@ -63,23 +63,28 @@ func (in *ManifestInput) check() error {
 
 // Manifest is the verified list of a record revision's fields. It is immutable
 // and safe for concurrent use. Checking a field hashes that field only.
-type Manifest struct{ list []byte }
+type Manifest struct {
+	list  []byte
+	suite byte
+}
 
 // Manifest builds the stored manifest of one record revision: the canonical
-// list and its MAC. Errors wrap ErrPlace or ErrDestroyed.
+// list and its MAC, with HMAC and digest H of the suite. Errors wrap ErrPlace
+// (also when a field is of another suite), ErrSuiteForbidden or ErrDestroyed.
 //
 //	stored = list | MAC
-//	list   = "stm1" | u32 n | n x ( lp(path) | u64 revision | u8 suite | SHA-256(envelope) ), by path
-//	MAC    = HMAC-SHA-256(HKDF-Expand(dek, "stf1/manifest"),
+//	list   = "stm1" | u32 n | n x ( lp(path) | u64 revision | u8 suite | H(envelope) ), by path
+//	MAC    = HMAC(HKDF-Expand(dek, "stf1/manifest"),
 //	         "stm1" | lp(institution) | lp(record) | u64 revision | u32 schema_version | lp(attrs) | list)
 func (s *Sealer) Manifest(in ManifestInput) ([]byte, error) {
-	if s.core == nil || !s.key.live() {
-		return nil, fmt.Errorf("building manifest: %w", ErrDestroyed)
-	}
 	if err := in.check(); err != nil {
 		return nil, fmt.Errorf("building manifest: %w", err)
 	}
-	list, err := appendList(nil, in.Fields)
+	suite := orSuite1(in.Suite)
+	if err := s.key.ready(s.core, suite); err != nil {
+		return nil, fmt.Errorf("building manifest: %w", err)
+	}
+	list, err := appendList(nil, suite, in.Fields)
 	if err != nil {
 		return nil, fmt.Errorf("building manifest: %w", err)
 	}
@@ -87,32 +92,35 @@ func (s *Sealer) Manifest(in ManifestInput) ([]byte, error) {
 }
 
 // VerifyManifest checks the MAC of a stored manifest against the record, its
-// revision and its attributes (in.Fields is ignored) and returns the list. The
-// error wraps ErrIntegrity when anything differs, ErrPlace or ErrDestroyed.
+// suite, its revision and its attributes (in.Fields is ignored) and returns the
+// list. The error wraps ErrIntegrity when anything differs, ErrPlace,
+// ErrSuiteForbidden or ErrDestroyed.
 func (o *Opener) VerifyManifest(in ManifestInput, stored []byte) (*Manifest, error) {
-	if o.core == nil || !o.key.live() {
-		return nil, fmt.Errorf("verifying manifest: %w", ErrDestroyed)
-	}
 	if err := in.check(); err != nil {
 		return nil, fmt.Errorf("verifying manifest: %w", err)
 	}
-	if len(stored) < len(manifestTag)+4+sha256.Size {
+	suite := orSuite1(in.Suite)
+	if err := o.key.ready(o.core, suite); err != nil {
+		return nil, fmt.Errorf("verifying manifest: %w", err)
+	}
+	if len(stored) < len(manifestTag)+4+digestSize {
 		return nil, broken("", "manifest.format")
 	}
-	list, mac := stored[:len(stored)-sha256.Size], stored[len(stored)-sha256.Size:]
-	var buf [sha256.Size]byte
+	list, mac := stored[:len(stored)-digestSize], stored[len(stored)-digestSize:]
+	var buf [digestSize]byte
 	// The MAC first: nothing is parsed before it is known to be ours.
 	if !hmac.Equal(mac, o.core.manifestMAC(&in, list, buf[:0])) {
 		return nil, broken("", "manifest.mac")
 	}
-	if !canonicalList(list) {
+	if !canonicalList(list, suite) {
 		return nil, broken("", "manifest.format")
 	}
-	return &Manifest{list: bytes.Clone(list)}, nil
+	return &Manifest{list: bytes.Clone(list), suite: suite}, nil
 }
 
-// ManifestDigest is the SHA-256 of a stored manifest: what the audit entry of a
-// write names, so that a database restored to yesterday is noticed.
+// ManifestDigest is the SHA-256 of a stored manifest, whatever its suite: what
+// the audit entry of a write names, so that a database restored to yesterday is
+// noticed. It belongs to the log, and the log is SHA-256 throughout.
 func ManifestDigest(stored []byte) [32]byte { return sha256.Sum256(stored) }
 
 // Check compares an envelope with the list. The error wraps ErrIntegrity when
@@ -122,7 +130,7 @@ func (m *Manifest) Check(path string, envelope []byte) error {
 	if !ok {
 		return broken(path, "manifest.missing")
 	}
-	if sha256.Sum256(envelope) != d.SHA256 {
+	if digest(m.suite, envelope) != d.Digest {
 		return broken(path, "manifest.digest")
 	}
 	return nil
@@ -181,10 +189,11 @@ func (m *Manifest) entries() iter.Seq2[[]byte, []byte] {
 }
 
 func readEntry(path string, rest []byte) FieldDigest {
-	return FieldDigest{Path: path, Revision: binary.BigEndian.Uint64(rest), Suite: rest[8], SHA256: [32]byte(rest[9:])}
+	return FieldDigest{Path: path, Revision: binary.BigEndian.Uint64(rest), Suite: rest[8], Digest: [32]byte(rest[9:])}
 }
 
-// manifestMAC appends the MAC over the input's context and list to dst.
+// manifestMAC appends the MAC over the input's context and list to dst. c is
+// ready for the suite.
 func (c *core) manifestMAC(in *ManifestInput, list, dst []byte) []byte {
 	b := append(c.aad[:0], manifestTag...)
 	b = appendLP(b, in.Institution)
@@ -193,15 +202,16 @@ func (c *core) manifestMAC(in *ManifestInput, list, dst []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, in.SchemaVersion)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(in.Attrs)))
 	c.aad = b
-	c.manifest.Reset()
-	c.manifest.Write(b)
-	c.manifest.Write(in.Attrs)
-	c.manifest.Write(list)
-	return c.manifest.Sum(dst)
+	mac := c.macs[orSuite1(in.Suite)-1].manifest
+	mac.Reset()
+	mac.Write(b)
+	mac.Write(in.Attrs)
+	mac.Write(list)
+	return mac.Sum(dst)
 }
 
 // appendList writes the canonical list, with room for the MAC behind it.
-func appendList(b []byte, fields []FieldDigest) ([]byte, error) {
+func appendList(b []byte, suite byte, fields []FieldDigest) ([]byte, error) {
 	if len(fields) > MaxFields {
 		return nil, fmt.Errorf("%w: more than %d fields", ErrPlace, MaxFields)
 	}
@@ -210,7 +220,7 @@ func appendList(b []byte, fields []FieldDigest) ([]byte, error) {
 		fields = slices.Clone(fields)
 		slices.SortFunc(fields, byPath)
 	}
-	size := len(manifestTag) + 4 + sha256.Size
+	size := len(manifestTag) + 4 + digestSize
 	for i := range fields {
 		size += entryFixed + len(fields[i].Path)
 	}
@@ -222,23 +232,23 @@ func appendList(b []byte, fields []FieldDigest) ([]byte, error) {
 		if err := checkName("path", f.Path); err != nil {
 			return nil, err
 		}
-		if f.Suite > Suite1 {
-			return nil, fmt.Errorf("%w: suite 0x%02x is unknown", ErrPlace, f.Suite)
+		if f.Suite != 0 && f.Suite != suite {
+			return nil, fmt.Errorf("%w: field %q of suite 0x%02x in a manifest of suite 0x%02x", ErrPlace, f.Path, f.Suite, suite)
 		}
 		if i > 0 && fields[i-1].Path == f.Path {
 			return nil, fmt.Errorf("%w: field %q twice", ErrPlace, f.Path)
 		}
 		b = appendLP(b, f.Path)
 		b = binary.BigEndian.AppendUint64(b, f.Revision)
-		b = append(b, Suite1)
-		b = append(b, f.SHA256[:]...)
+		b = append(b, suite)
+		b = append(b, f.Digest[:]...)
 	}
 	return b, nil
 }
 
 // canonicalList says whether b is exactly what appendList writes for some
-// fields: one byte string per list, so that a digest of it means something.
-func canonicalList(b []byte) bool {
+// fields of the suite: one byte string per list, so that a digest of it means something.
+func canonicalList(b []byte, suite byte) bool {
 	if len(b) < len(manifestTag)+4 || string(b[:len(manifestTag)]) != manifestTag {
 		return false
 	}
@@ -257,7 +267,7 @@ func canonicalList(b []byte) bool {
 			return false
 		}
 		path := b[4 : 4+l]
-		if !canonicalPath(path) || b[4+l+8] != Suite1 || i > 0 && bytes.Compare(last, path) >= 0 {
+		if !canonicalPath(path) || b[4+l+8] != suite || i > 0 && bytes.Compare(last, path) >= 0 {
 			return false
 		}
 		last, b = path, b[entryFixed+l:]

@@ -9,9 +9,6 @@ import (
 )
 
 const (
-	// Suite1 is AES-256-GCM with a random 96-bit nonce, HKDF-Expand and
-	// HMAC-SHA-256: what runs under GODEBUG=fips140=only.
-	Suite1 byte = 0x01
 	// KindField marks the AAD of a single sealed field. Other kinds are reserved.
 	KindField byte = 0x01
 	// MaxName is the longest institution, record, record type or path, in bytes.
@@ -40,10 +37,10 @@ type Place struct {
 // check refuses what must never be sealed: the AAD would still be injective,
 // but an empty or denormalised name is a bug of the caller.
 func (p *Place) check() error {
-	switch {
-	case p.Suite != 0 && p.Suite != Suite1:
-		return fmt.Errorf("%w: suite 0x%02x is unknown", ErrPlace, p.Suite)
-	case p.Kind != 0 && p.Kind != KindField:
+	if err := CheckSuite(p.Suite); err != nil {
+		return err
+	}
+	if p.Kind != 0 && p.Kind != KindField {
 		return fmt.Errorf("%w: kind 0x%02x is unknown", ErrPlace, p.Kind)
 	}
 	if err := checkName("institution", p.Institution); err != nil {
@@ -83,12 +80,7 @@ func ascii[S string | []byte](s S) bool {
 	return true
 }
 
-func (p *Place) suite() byte {
-	if p.Suite == 0 {
-		return Suite1
-	}
-	return p.Suite
-}
+func (p *Place) suite() byte { return orSuite1(p.Suite) }
 
 func (p *Place) kind() byte {
 	if p.Kind == 0 {

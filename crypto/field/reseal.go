@@ -21,14 +21,14 @@ func (o *Opener) Verify(p Place, envelope []byte) error {
 // record and record type. Errors of opening are those of [Opener.Open], errors
 // of sealing those of [Sealer.Seal]. o and s may use the same key.
 func Reseal(o *Opener, from Place, envelope []byte, s *Sealer, to Place) ([]byte, error) {
-	if s.core == nil || !s.key.live() {
-		return nil, fmt.Errorf("resealing %q: %w", to.Path, ErrDestroyed)
-	}
 	if err := to.check(); err != nil {
 		return nil, fmt.Errorf("resealing %q: %w", to.Path, err)
 	}
 	if from.Institution != to.Institution || from.Record != to.Record || from.RecordType != to.RecordType {
 		return nil, fmt.Errorf("resealing %q: %w: another record", to.Path, ErrPlace)
+	}
+	if err := s.key.ready(s.core, to.suite()); err != nil {
+		return nil, fmt.Errorf("resealing %q: %w", to.Path, err)
 	}
 	padded, flags, err := o.transient(&from, envelope)
 	if err != nil {

@@ -1,6 +1,9 @@
 package field
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // slabSize is the first output buffer of a Sealer or Opener in bytes: one
 // allocation holds a typical record (12 fields, 2.4 KB and its overhead).
@@ -54,12 +57,13 @@ func (s *Sealer) Close() {
 
 // Seal encrypts plaintext for p and returns the envelope: 48 bytes more than
 // the (padded) plaintext. Two calls never return the same bytes. It does not
-// keep plaintext. Errors wrap ErrPlace, ErrTooLarge or ErrDestroyed.
+// keep plaintext. Errors wrap ErrPlace, ErrSuiteForbidden, ErrTooLarge or
+// ErrDestroyed.
 func (s *Sealer) Seal(p Place, plaintext []byte, shape Shape) ([]byte, error) {
-	if s.core == nil || !s.key.live() {
-		return nil, fmt.Errorf("sealing %q: %w", p.Path, ErrDestroyed)
-	}
 	if err := checkSeal(&p, plaintext, shape); err != nil {
+		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
+	}
+	if err := s.key.ready(s.core, p.suite()); err != nil {
 		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
 	}
 	flags := shape.flags()
@@ -72,16 +76,17 @@ func (s *Sealer) Seal(p Place, plaintext []byte, shape Shape) ([]byte, error) {
 	return env, err
 }
 
-// encrypt seals what already has its final length. p is checked.
+// encrypt seals what already has its final length. p is checked and the key is
+// ready for it.
 func (s *Sealer) encrypt(p *Place, padded []byte, flags byte) ([]byte, error) {
 	c := s.core
 	c.fieldKey(p, flags)
-	aead, err := c.aead()
+	env, _ := s.out.next(Overhead+len(padded), s.size)
+	env, err := c.seal(p.suite(), p.appendHeader(env, flags), padded)
 	if err != nil {
 		return nil, fmt.Errorf("sealing %q: %w", p.Path, err)
 	}
-	env, _ := s.out.next(Overhead+len(padded), s.size)
-	return aead.Seal(p.appendHeader(env, flags), nil, padded, c.aad), nil
+	return env, nil
 }
 
 func checkSeal(p *Place, plaintext []byte, shape Shape) error {
@@ -135,7 +140,7 @@ func (o *Opener) Wipe() {
 
 // Open authenticates and decrypts an envelope read from p. The error wraps
 // ErrIntegrity when the envelope is not the one sealed for exactly this place,
-// ErrPlace or ErrDestroyed. It never returns part of a value.
+// ErrPlace, ErrSuiteForbidden or ErrDestroyed. It never returns part of a value.
 func (o *Opener) Open(p Place, envelope []byte) (Plain, error) {
 	flags, err := o.begin(&p, envelope)
 	if err != nil {
@@ -151,10 +156,10 @@ func (o *Opener) Open(p Place, envelope []byte) (Plain, error) {
 // begin does what comes before decryption: it checks the place and the clear
 // part of the envelope, and derives the field key into the working state.
 func (o *Opener) begin(p *Place, envelope []byte) (flags byte, err error) {
-	if o.core == nil || !o.key.live() {
-		return 0, fmt.Errorf("opening %q: %w", p.Path, ErrDestroyed)
-	}
 	if err := p.check(); err != nil {
+		return 0, fmt.Errorf("opening %q: %w", p.Path, err)
+	}
+	if err := o.key.ready(o.core, p.suite()); err != nil {
 		return 0, fmt.Errorf("opening %q: %w", p.Path, err)
 	}
 	flags, finding := p.readHeader(envelope)
@@ -167,13 +172,12 @@ func (o *Opener) begin(p *Place, envelope []byte) (flags byte, err error) {
 
 // decrypt follows begin and appends the (padded) plaintext to dst.
 func (o *Opener) decrypt(p *Place, dst, envelope []byte) ([]byte, error) {
-	aead, err := o.core.aead()
+	value, err := o.core.open(p.suite(), dst, envelope[headerSize:])
+	if errors.Is(err, errTag) {
+		return nil, broken(p.Path, "envelope.tag")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", p.Path, err)
-	}
-	value, err := aead.Open(dst, nil, envelope[headerSize:], o.core.aad)
-	if err != nil {
-		return nil, broken(p.Path, "envelope.tag")
 	}
 	return value, nil
 }
