@@ -187,6 +187,7 @@ create table jobs.progress (
 	institution text not null,
 	job text not null,
 	run uuid not null,
+	holder text not null default '',
 	target text not null,
 	cursor text not null,
 	done bigint not null,
@@ -197,6 +198,7 @@ create table jobs.progress (
 	updated_at timestamptz not null,
 	constraint progress_pkey primary key (institution, job)
 );
+comment on column jobs.progress.holder is 'Which process works at it; whoever finds it silent for long takes the run over.';
 comment on table jobs.progress is 'How far a resumable job is: where it goes on after it was killed. The log proves the figures; this row only remembers the place.';
 
 -- The service destroys and rewraps keys through these two only: what is
