@@ -203,9 +203,13 @@ func param(n int) string { return "$" + itoa(len(columnNames)+n) }
 // says of the request that made it (nil: nothing), and whatever more queues
 // (nil: nothing): one transaction in one round trip, because PostgreSQL runs a
 // batch that does not say otherwise as one. ErrDuplicate means that source and
-// source id are already stored; then nothing of all that is.
+// source id are already stored, ErrIndexMoved that the tokens are of generations
+// that are not written any more; then nothing of all that is.
 func (s *Store) InsertOne(ctx context.Context, c *NewComplaint, use *Idempotency, more func(*pgx.Batch) error) error {
 	batch := &pgx.Batch{}
+	if len(c.Tokens) > 0 {
+		batch.Queue(holdIndex, c.Institution, epochsOf(c.Tokens))
+	}
 	fields, epochs, tokens := tokenColumns(c.Tokens)
 	batch.Queue(insertOne, append(deref(c.pointers()), c.Key.Blob, c.Key.Commitment, c.Key.Version, fields, epochs, tokens)...)
 	if use != nil {
@@ -241,10 +245,20 @@ func (s *Store) InsertMany(ctx context.Context, tx pgx.Tx, list []*NewComplaint)
 		return Classify(err)
 	}
 	var tokens [][]any
+	var epochs []int32
 	for _, c := range list {
+		if epochs == nil && len(c.Tokens) > 0 {
+			epochs = epochsOf(c.Tokens)
+		}
 		for _, t := range c.Tokens {
 			tokens = append(tokens, []any{c.Institution, t.Field, t.Epoch, t.Token, c.ID})
 		}
+	}
+	if len(tokens) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, holdIndex, list[0].Institution, epochs); err != nil {
+		return Classify(err)
 	}
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"sealtrail", "blind_index"},
 		[]string{"institution", "field", "epoch", "token", "complaint"}, pgx.CopyFromRows(tokens))
@@ -264,15 +278,7 @@ func (s *Store) Update(ctx context.Context, tx pgx.Tx, c *Complaint, was uint64,
 	if len(retoken) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `delete from sealtrail.blind_index where institution = $1 and complaint = $2 and field = any($3)`,
-		c.Institution, c.ID, retoken); err != nil {
-		return Classify(err)
-	}
-	fields, epochs, values := tokenColumns(tokens)
-	_, err = tx.Exec(ctx, `insert into sealtrail.blind_index (institution, field, epoch, token, complaint)
-		select $1, t.field, t.epoch, t.token, $2 from unnest($3::text[], $4::int[], $5::bytea[]) as t (field, epoch, token)`,
-		c.Institution, c.ID, fields, epochs, values)
-	return Classify(err)
+	return s.retoken(ctx, tx, c, retoken, tokens)
 }
 
 // deref turns scan pointers into the values to write.

@@ -128,6 +128,9 @@ func (s *Store) IndexEpochs(ctx context.Context, institution, firstKey string) (
 // and returns its number. keyOf names the key of a generation. ErrDuplicate if
 // one is being built already.
 func (s *Store) OpenIndexEpoch(ctx context.Context, tx pgx.Tx, institution string, at time.Time, keyOf func(epoch int) string) (int, error) {
+	if _, err := tx.Exec(ctx, stopIndex, institution); err != nil {
+		return 0, Classify(err)
+	}
 	if _, err := tx.Exec(ctx, `insert into keys.index_epoch (institution, epoch, key, state, created_at) values ($1, 1, $2, 'current', $3)
 		on conflict (institution, epoch) do nothing`, institution, keyOf(1), at); err != nil {
 		return 0, Classify(err)
@@ -144,6 +147,9 @@ func (s *Store) OpenIndexEpoch(ctx context.Context, tx pgx.Tx, institution strin
 // SwitchIndexEpoch makes the generation that was built the current one and
 // retires the one before. ErrStale if it is not being built.
 func (s *Store) SwitchIndexEpoch(ctx context.Context, tx pgx.Tx, institution string, epoch int, at time.Time) error {
+	if _, err := tx.Exec(ctx, stopIndex, institution); err != nil {
+		return Classify(err)
+	}
 	if _, err := tx.Exec(ctx, `update keys.index_epoch o set state = 'retired' where o.institution = $1 and o.state = 'current'
 		and exists (select from keys.index_epoch n where n.institution = $1 and n.epoch = $2 and n.state = 'building')`, institution, epoch); err != nil {
 		return Classify(err)

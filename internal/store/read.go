@@ -177,19 +177,6 @@ type Found struct {
 	Key *Wrapped
 }
 
-// FindByToken returns whole complaints that carry a blind-index token, newest
-// first, with their wrapped keys.
-func (s *Store) FindByToken(ctx context.Context, institution string, t Token, limit int) ([]Found, error) {
-	rows, err := s.pool.Query(ctx, withKey+`join sealtrail.blind_index b on b.institution = c.institution and b.complaint = c.id
-		where b.institution = $1 and b.field = $2 and b.epoch = $3 and b.token = $4
-		order by c.received_at desc, c.id limit $5`, institution, t.Field, t.Epoch, t.Token, limit)
-	if err != nil {
-		return nil, Classify(err)
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Found, error) { return scanFound(row) })
-	return found, Classify(err)
-}
-
 func prefixed(prefix string, names []string) string {
 	return prefix + strings.Join(names, ", "+prefix)
 }

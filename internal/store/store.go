@@ -31,6 +31,9 @@ var (
 	ErrStale = errors.New("row has another revision")
 	// ErrDuplicate is returned when a unique key is taken.
 	ErrDuplicate = errors.New("row exists already")
+	// ErrIndexMoved is returned when tokens are of other generations of the index
+	// than those in use: the writer or reader looks again and repeats.
+	ErrIndexMoved = errors.New("index has another generation")
 	// ErrUnavailable is returned when PostgreSQL cannot answer (in time).
 	ErrUnavailable = errors.New("database unavailable")
 )
@@ -111,6 +114,9 @@ func classifyServer(pg *pgconn.PgError) error {
 	case "25", "40", "55":
 		// Read-only transaction (a standby), serialisation, lock timeouts.
 		return fmt.Errorf("%w: SQLSTATE %s", ErrUnavailable, pg.Code)
+	}
+	if pg.Code == "ST001" { // keys.hold_index
+		return ErrIndexMoved
 	}
 	return fmt.Errorf("SQLSTATE %s in table %s.%s", pg.Code, pg.SchemaName, pg.TableName)
 }

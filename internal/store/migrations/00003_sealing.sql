@@ -249,12 +249,38 @@ end
 $$;
 -- +goose StatementEnd
 comment on function keys.rewrap(text, uuid[], text[], integer[], text[], text[], integer) is 'Replaces wrapped keys that are still what they were, by a newer version only. Returns how many.';
+-- +goose StatementBegin
+create function keys.hold_index(p_institution text, p_epochs integer[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	perform pg_advisory_xact_lock_shared(hashtextextended('sealtrail index ' || p_institution, 0));
+	if p_epochs is distinct from coalesce((select array_agg(e.epoch order by e.state = 'building') from keys.index_epoch e
+			where e.institution = p_institution and e.state in ('current', 'building')), '{1}') then
+		raise exception 'index epochs have moved' using errcode = 'ST001';
+	end if;
+end
+$$;
+-- +goose StatementEnd
+comment on function keys.hold_index(text, integer[]) is 'Holds the generations of the indexes still until the transaction ends. SQLSTATE ST001 if they are not the named ones, current first: then the writer knew an older state, and its tokens would be found by nobody.';
+
+-- +goose StatementBegin
+create function keys.stop_index(p_institution text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	perform pg_advisory_xact_lock(hashtextextended('sealtrail index ' || p_institution, 0));
+end
+$$;
+-- +goose StatementEnd
+comment on function keys.stop_index(text) is 'Waits for the writers of tokens that are under way and keeps others waiting until the transaction ends: for whoever moves the generations.';
+revoke all on function keys.hold_index(text, integer[]) from public;
+revoke all on function keys.stop_index(text) from public;
 revoke all on function keys.destroy(text, uuid, text, integer, text, timestamptz) from public;
 revoke all on function keys.rewrap(text, uuid[], text[], integer[], text[], text[], integer) from public;
 
 reset role;
 
 grant usage on schema jobs to sealtrail_app;
+grant execute on function keys.hold_index(text, integer[]), keys.stop_index(text) to sealtrail_app;
 grant execute on function keys.destroy(text, uuid, text, integer, text, timestamptz) to sealtrail_app;
 grant execute on function keys.rewrap(text, uuid[], text[], integer[], text[], text[], integer) to sealtrail_app;
 grant select, insert, update on sealtrail.legal_hold, sealtrail.erasure, sealtrail.erasure_item, sealtrail.disclosure to sealtrail_app;
