@@ -1,0 +1,94 @@
+// Package receipt is the form of an erasure receipt and how it is verified with
+// nothing at hand but the receipt and the log's public key.
+//
+// The one idea: a receipt claims nothing by itself. Each stage is one entry of
+// the log, byte for byte, with its path to the root of a signed checkpoint; what
+// the receipt says besides is compared with that entry. The package must never
+// know a database, Vault or the network.
+package receipt
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Format is the value of Receipt.Format.
+const Format = "sealtrail/erasure-receipt/v1"
+
+// MaxSize bounds a receipt in bytes: 10,000 records at some 6 KB.
+const MaxSize = 64 << 20
+
+// Results of an item: what became of one record.
+const (
+	Held          = "held"          // kept: a legal hold
+	Retained      = "retained"      // kept: statutory retention has not ended
+	Shredded      = "shredded"      // stage 1: the data key was destroyed
+	Reduced       = "reduced"       // stage 1: groups of fields were erased
+	Irrecoverable = "irrecoverable" // stage 2: no key backup opens it any more
+)
+
+// ErrMalformed is wrapped by every refusal of bytes that are no receipt.
+var ErrMalformed = errors.New("malformed erasure receipt")
+
+// Receipt is what an institution hands to whoever asked for an erasure.
+type Receipt struct {
+	// Format names this form; see Format.
+	Format string `json:"format"`
+	// Institution and Erasure name the request.
+	Institution string `json:"institution"`
+	Erasure     string `json:"erasure"`
+	// Items are the records that the request was about, in order of their ids.
+	Items []Item `json:"items"`
+}
+
+// Item is what became of one record.
+type Item struct {
+	Complaint string `json:"complaint"`
+	// Result is one of the results above.
+	Result string `json:"result"`
+	// Stage1 proves what was done: erasure.shredded or erasure.reduced; for a
+	// kept record erasure.kept.
+	Stage1 *Proof `json:"stage1"`
+	// Stage2 proves that nobody can undo it: erasure.irrecoverable. Nil before
+	// the key epoch was closed.
+	Stage2 *Proof `json:"stage2,omitempty"`
+}
+
+// Proof is one entry of the log and its path to a signed checkpoint.
+type Proof struct {
+	// Entry is the id of the entry, Index its place in the log.
+	Entry uint64 `json:"entry,string"`
+	Index uint64 `json:"index,string"`
+	// Leaf is the entry byte for byte as the log hashes it.
+	Leaf []byte `json:"leaf"`
+	// Path is the RFC 6962 audit path from the leaf to the checkpoint's root.
+	Path [][]byte `json:"path"`
+	// Checkpoint is the signed note (C2SP tlog-checkpoint) with all its lines.
+	Checkpoint string `json:"checkpoint"`
+}
+
+// Parse reads a receipt. It refuses, wrapping ErrMalformed, unknown members,
+// another format and anything after the end; it proves nothing.
+func Parse(data []byte) (*Receipt, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
+	}
+	var r Receipt
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return nil, fmt.Errorf("%w: not the JSON of a receipt", ErrMalformed)
+	}
+	if dec.More() {
+		return nil, fmt.Errorf("%w: more than one value", ErrMalformed)
+	}
+	if r.Format != Format {
+		return nil, fmt.Errorf("%w: unknown format", ErrMalformed)
+	}
+	if r.Institution == "" || r.Erasure == "" || len(r.Items) == 0 {
+		return nil, fmt.Errorf("%w: institution, erasure and items are required", ErrMalformed)
+	}
+	return &r, nil
+}
