@@ -59,18 +59,25 @@ create table sealtrail.erasure_item (
 	erasure uuid not null,
 	complaint uuid not null,
 	result text not null constraint erasure_item_result_check check (result in ('pending', 'held', 'retained', 'shredded', 'reduced', 'irrecoverable')),
+	hold uuid,
+	until timestamptz,
 	commitment bytea,
 	wrapped_sha256 bytea,
 	key_version integer,
-	shredded_at timestamptz,
-	shredded_entry bigint,
+	settled_at timestamptz,
+	settled_entry bigint,
 	irrecoverable_at timestamptz,
 	irrecoverable_entry bigint,
 	constraint erasure_item_pkey primary key (institution, erasure, complaint),
 	constraint erasure_item_erasure_fkey foreign key (institution, erasure) references sealtrail.erasure (institution, id)
 );
 comment on table sealtrail.erasure_item is 'What became of each record of an erasure: held and retained ones stay, and say so.';
+comment on column sealtrail.erasure_item.settled_entry is 'Entry erasure.shredded, erasure.reduced or erasure.kept: stage 1 of the receipt.';
+comment on column sealtrail.erasure_item.irrecoverable_entry is 'Entry erasure.irrecoverable: stage 2 of the receipt.';
 create index erasure_item_complaint_idx on sealtrail.erasure_item (institution, complaint);
+create index erasure_item_version_idx on sealtrail.erasure_item (institution, key_version) where key_version is not null and irrecoverable_at is null;
+create index erasure_complaint_idx on sealtrail.erasure (institution, complaint);
+create index complaint_retention_idx on sealtrail.complaint (institution, retention_until, id) where retention_until is not null;
 
 create table sealtrail.disclosure (
 	institution text not null,
