@@ -25,6 +25,8 @@ logins="$("$vault" auth list -format=json)"
 "$vault" write -force "transit/keys/$inst-log" type=ed25519 exportable=false allow_plaintext_backup=false >&2
 
 sed "s/@INSTITUTION@/$inst/g" "$here/service.hcl" | "$vault" policy write "sealtrail-$inst" - >&2
+sed "s/@INSTITUTION@/$inst/g" "$here/custodian-rotate.hcl" | "$vault" policy write "sealtrail-$inst.rotate" - >&2
+sed "s/@INSTITUTION@/$inst/g" "$here/custodian-trim.hcl" | "$vault" policy write "sealtrail-$inst.trim" - >&2
 "$vault" policy write sealtrail-standing-deny "$here/standing-deny.hcl" >&2
 
 "$vault" write "auth/approle/role/sealtrail-$inst" \

@@ -23,6 +23,12 @@ var standingDeny string
 //go:embed operator.hcl
 var operator string
 
+//go:embed custodian-rotate.hcl
+var custodianRotate string
+
+//go:embed custodian-trim.hcl
+var custodianTrim string
+
 // DenyPolicyName is the name under which StandingDeny is stored in Vault.
 const DenyPolicyName = "sealtrail-standing-deny"
 
@@ -57,6 +63,25 @@ func Service(institution string) string {
 
 // StandingDeny is the policy that is attached to every standing token role.
 func StandingDeny() string { return standingDeny }
+
+// RotatePolicyName is the name of the institution's CustodianRotate in Vault.
+// The dot keeps it apart from the policy of any institution.
+func RotatePolicyName(institution string) string { return PolicyName(institution) + ".rotate" }
+
+// TrimPolicyName is the name of the institution's CustodianTrim in Vault.
+func TrimPolicyName(institution string) string { return PolicyName(institution) + ".trim" }
+
+// CustodianRotate is the policy of a token for one new version of the record
+// key. The institution's name MUST have passed CheckInstitution.
+func CustodianRotate(institution string) string {
+	return strings.ReplaceAll(custodianRotate, "@INSTITUTION@", institution)
+}
+
+// CustodianTrim is the policy of a token for one closing of an epoch. The
+// institution's name MUST have passed CheckInstitution.
+func CustodianTrim(institution string) string {
+	return strings.ReplaceAll(custodianTrim, "@INSTITUTION@", institution)
+}
 
 // Operator is the policy for the length of `sealtraild institution add`.
 func Operator() string { return operator }

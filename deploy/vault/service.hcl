@@ -52,6 +52,17 @@ path "transit/keys/@INSTITUTION@-log" {
   capabilities = ["read"]
 }
 
+# Notice that the audit device is gone or another one. The list of devices is
+# closed to the service; it may ask for the hash of this one word, which tells
+# whether the device is there. Another text is refused: its hash would let
+# whoever has this token look up values in Vault's audit file.
+path "sys/audit-hash/file" {
+  capabilities       = ["update"]
+  allowed_parameters = {
+    "input" = ["sealtrail"]
+  }
+}
+
 # Its own token: look at it, renew it, hand it back.
 path "auth/token/lookup-self" {
   capabilities = ["read"]

@@ -122,6 +122,21 @@ func makeKey(ctx context.Context, client *api.Client, institution string, spec k
 	return checkKey(path, spec, found.Data)
 }
 
+// MakeIndexKey makes the key of a later generation of the blind indexes,
+// "<institution>-index.<epoch>", unless it exists, and reads it back. It needs
+// an operator's token.
+func MakeIndexKey(ctx context.Context, client *api.Client, institution string, epoch int) error {
+	if err := vaultdeploy.CheckInstitution(institution); err != nil {
+		return err
+	}
+	if epoch < 2 {
+		return fmt.Errorf("making an index key: epoch %d is not a later one", epoch)
+	}
+	spec := keySpecs[1]
+	spec.suffix = fmt.Sprintf("index.%d", epoch)
+	return makeKey(ctx, client, institution, spec)
+}
+
 // CheckKeys reads back what must never change about an institution's keys. The
 // service's own token may do it. The error wraps ErrKeyConfig and names key and
 // setting.
@@ -157,8 +172,10 @@ func checkKey(path string, spec keySpec, got map[string]any) error {
 
 func writePolicies(ctx context.Context, client *api.Client, institution string) error {
 	for name, text := range map[string]string{
-		vaultdeploy.PolicyName(institution): vaultdeploy.Service(institution),
-		vaultdeploy.DenyPolicyName:          vaultdeploy.StandingDeny(),
+		vaultdeploy.PolicyName(institution):       vaultdeploy.Service(institution),
+		vaultdeploy.DenyPolicyName:                vaultdeploy.StandingDeny(),
+		vaultdeploy.RotatePolicyName(institution): vaultdeploy.CustodianRotate(institution),
+		vaultdeploy.TrimPolicyName(institution):   vaultdeploy.CustodianTrim(institution),
 	} {
 		if err := client.Sys().PutPolicyWithContext(ctx, name, text); err != nil {
 			return fmt.Errorf("writing policy %s: %w", name, err)
