@@ -81,7 +81,15 @@ func glossary() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.ID, r.Area, r.ZH, r.EN)
 	}
 	writeClocks(&b)
+	writeRetention(&b)
 	return b.String()
+}
+
+func writeRetention(b *strings.Builder) {
+	b.WriteString("\n## Retention · 保存期限\n\n| rule | years | from | 中文 | English | source | how certain |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range complaint.RetentionRules() {
+		fmt.Fprintf(b, "| `%s` | %d | %s | %s | %s | %s | %s |\n", r.Rule, r.Years, or(r.From), r.ZH, r.EN, r.Source, r.Certainty)
+	}
 }
 
 func writeEvents(b *strings.Builder, v *complaint.Vocabulary) {
