@@ -18,7 +18,7 @@ func (k *Keyring) borrow(id RecordID, commitment [32]byte) *Lease {
 		return nil
 	}
 	now := k.cfg.Now()
-	if k.expired(e, now) {
+	if k.expired(e, now) || e.uses >= k.cfg.MaxUses {
 		k.void(e)
 		return nil
 	}
@@ -66,6 +66,27 @@ func (k *Keyring) void(e *entry) {
 	e.cached = nil
 	k.stats.Voided++
 	k.destroyIfFree(e)
+}
+
+// withdraw voids e for a reason: also those for whom it was unwrapped, but who
+// have not got it yet, do not get it any more.
+func (k *Keyring) withdraw(e *entry) {
+	e.withdrawn = true
+	k.void(e)
+}
+
+// withdrawAll withdraws every key and every key on its way.
+func (k *Keyring) withdrawAll() int {
+	k.voids++
+	for _, f := range k.flights {
+		f.stale = true
+	}
+	clear(k.flights)
+	n := k.recent.Len()
+	for k.recent.Len() > 0 {
+		k.withdraw(k.recent.Front().Value.(*entry))
+	}
+	return n
 }
 
 // giveBack drops one reference.

@@ -31,6 +31,7 @@ const (
 	CauseDenied      Cause = "denied"      // permission denied, token expired or revoked
 	CauseThrottled   Cause = "throttled"   // 429
 	CauseRejected    Cause = "rejected"    // it did not understand the request: configuration
+	CauseCircuit     Cause = "circuit"     // too many calls failed in a row: this one was not made
 )
 
 // UnavailableError carries the cause. Its text has names only: an answer of

@@ -88,6 +88,65 @@ func TestKeysLeaveNoBytesInTheArena(t *testing.T) {
 	}
 }
 
+// TestHeldKeyIsZeroedByTheLastToReturnIt: the bytes of the slot themselves,
+// while two hold the key, one does, and none.
+func TestHeldKeyIsZeroedByTheLastToReturnIt(t *testing.T) {
+	t.Parallel()
+	k, err := New(Config{Wrapper: loopback{}, MaxKeys: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := RecordID{Institution: "i", Record: "r"}
+	first, wrapped, err := k.Mint(t.Context(), id, "ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := k.Lend(t.Context(), wrapped, id, "ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := first.entry.slot
+	zero := func() bool { return bytes.Equal(slot, make([]byte, field.KeySize)) }
+	free := len(k.mem.free)
+	k.SetPolicy(1)
+	if zero() {
+		t.Error("zeroed under its borrowers")
+	}
+	first.Release()
+	if zero() {
+		t.Error("zeroed while one still holds it")
+	}
+	second.Release()
+	if !zero() || len(k.mem.free) != free+1 {
+		t.Errorf("zeroed %v, %d free slots, want %d", zero(), len(k.mem.free), free+1)
+	}
+}
+
+// TestKeyWithdrawnBeforeItIsTakenIsNotLent: it came, then the policy changed,
+// and only then its borrower woke up.
+func TestKeyWithdrawnBeforeItIsTakenIsNotLent(t *testing.T) {
+	t.Parallel()
+	k, err := New(Config{Wrapper: loopback{}, MaxKeys: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dek := bytes.Repeat([]byte{7}, field.KeySize)
+	req := LendRequest{ID: RecordID{Institution: "i", Record: "r"}, Wrapped: Wrapped{Blob: string(dek), Commitment: field.Commitment(dek)}, Policy: 1}
+	k.SetPolicy(1)
+	out := make([]LendResult, 1)
+	f := k.depart([]LendRequest{req}, []int{0}, out)[0]
+	<-f.done
+	slot := f.entry.slot
+	k.SetPolicy(2)
+	l, retry, err := k.arrive(t.Context(), t.Context(), f, "unwrap")
+	if l != nil || !retry || err != nil {
+		t.Errorf("lease %v, retry %v, %v; want to ask again", l != nil, retry, err)
+	}
+	if !bytes.Equal(slot, make([]byte, field.KeySize)) {
+		t.Error("the key that nobody got was left behind")
+	}
+}
+
 // TestTravellingCopiesAreOverwritten: what went to the key service and what
 // came back from it.
 func TestTravellingCopiesAreOverwritten(t *testing.T) {

@@ -23,6 +23,15 @@ type Config struct {
 	HardTTL time.Duration
 	// IdleTTL is how long an unused key is kept; 0 means 15 s.
 	IdleTTL time.Duration
+	// MaxUses is how often one unwrapped key may be borrowed before it must be
+	// unwrapped again; 0 means 100,000. Every use of a lease stands in the log
+	// as {opening batch, use k}, so this bounds what a single item of the key
+	// service's own audit log can stand for. A record read without pause during
+	// the whole 60 s of a lease (1,600 times a second) just reaches it.
+	MaxUses uint64
+	// Circuit decides when calls to a service that does not answer fail at
+	// once; its zero fields mean its defaults.
+	Circuit CircuitConfig
 	// MaxBatch is the largest number of keys in one call; 0 means 256, where
 	// the batch rate of Vault stops growing (measured: 14x single calls).
 	MaxBatch int
@@ -54,7 +63,11 @@ type Keyring struct {
 	unwrap *batch.Collector[UnwrapItem, UnwrapResult]
 	mem    *arena
 
+	circuit *Circuit
+
 	mu      sync.Mutex
+	policy  uint64 // see SetPolicy
+	voids   uint64 // how often something was withdrawn
 	keys    map[RecordID]*entry
 	recent  *list.List // of *entry, most recently used first
 	flights map[flightKey]*flight
@@ -71,6 +84,7 @@ type Stats struct {
 	Items    uint64 // keys in these calls
 	Voided   uint64 // keys withdrawn before their time, evictions included
 	Failures uint64 // calls that failed as a whole
+	Spared   uint64 // calls not made since the circuit was open
 }
 
 // New returns a Keyring. It makes no call and starts no goroutine.
@@ -81,6 +95,7 @@ func New(cfg Config) (*Keyring, error) {
 	cfg = cfg.withDefaults()
 	k := &Keyring{
 		cfg:     cfg,
+		circuit: NewCircuit(cfg.Circuit),
 		mem:     newArena(cfg.MaxKeys),
 		keys:    make(map[RecordID]*entry),
 		recent:  list.New(),
@@ -106,6 +121,9 @@ func (c Config) withDefaults() Config {
 	}
 	orInt(&c.MaxKeys, 10_000)
 	orInt(&c.MaxBatch, 256)
+	if c.MaxUses == 0 {
+		c.MaxUses = 100_000
+	}
 	orTime(&c.HardTTL, 60*time.Second)
 	orTime(&c.IdleTTL, 15*time.Second)
 	orTime(&c.MaxWait, time.Millisecond)
@@ -114,6 +132,9 @@ func (c Config) withDefaults() Config {
 	orTime(&c.ProbeEvery, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Circuit.Now == nil {
+		c.Circuit.Now = c.Now
 	}
 	return c
 }
@@ -171,7 +192,7 @@ func (k *Keyring) Stats() Stats {
 func (k *Keyring) HasLive(id RecordID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e := k.keys[id]
+	e := k.keys[id.canonical()]
 	return e != nil && !k.expired(e, k.cfg.Now())
 }
 
@@ -179,8 +200,10 @@ func (k *Keyring) HasLive(id RecordID) bool {
 // start again, and it is overwritten when the last borrower returns it. It says
 // whether there was one. For shredding and revoked grants.
 func (k *Keyring) Void(id RecordID) bool {
+	id = id.canonical()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.voids++
 	for key, f := range k.flights {
 		if key.id == id {
 			f.stale = true
@@ -189,28 +212,26 @@ func (k *Keyring) Void(id RecordID) bool {
 	}
 	e := k.keys[id]
 	if e != nil {
-		k.void(e)
+		k.withdraw(e)
 	}
 	return e != nil
 }
 
 // VoidAll withdraws every key, as Void does, and returns how many there were.
-// For a policy activation, a sealed key service, a shutdown.
+// For a sealed key service, a shutdown. reason goes to OnVoid.
 func (k *Keyring) VoidAll(reason string) int {
 	k.mu.Lock()
-	for _, f := range k.flights {
-		f.stale = true
-	}
-	clear(k.flights)
-	n := k.recent.Len()
-	for k.recent.Len() > 0 {
-		k.void(k.recent.Front().Value.(*entry))
-	}
+	n := k.withdrawAll()
 	k.mu.Unlock()
-	if n > 0 && k.cfg.OnVoid != nil {
-		k.cfg.OnVoid(reason, n)
-	}
+	k.heard(reason, n)
 	return n
+}
+
+// heard tells of keys that were withdrawn. k.mu is not held.
+func (k *Keyring) heard(reason string, keys int) {
+	if keys > 0 && k.cfg.OnVoid != nil {
+		k.cfg.OnVoid(reason, keys)
+	}
 }
 
 func (k *Keyring) voidIfRefused(err error) {
@@ -224,13 +245,39 @@ func (k *Keyring) voidIfRefused(err error) {
 func (k *Keyring) Locked() bool { return k.mem.locked }
 
 func (k *Keyring) callWrap(ctx context.Context, id string, items []WrapItem) ([]WrapResult, error) {
+	if err := k.allowed("wrap"); err != nil {
+		return nil, err
+	}
 	res, err := k.cfg.Wrapper.Wrap(ctx, id, items)
-	return res, k.called(ctx, "wrap", len(items), err)
+	return res, k.called(ctx, "wrap", len(items), answerError(err, len(res), len(items), "wrap"))
 }
 
 func (k *Keyring) callUnwrap(ctx context.Context, id string, items []UnwrapItem) ([]UnwrapResult, error) {
+	if err := k.allowed("unwrap"); err != nil {
+		return nil, err
+	}
 	res, err := k.cfg.Wrapper.Unwrap(ctx, id, items)
-	return res, k.called(ctx, "unwrap", len(items), err)
+	return res, k.called(ctx, "unwrap", len(items), answerError(err, len(res), len(items), "unwrap"))
+}
+
+// answerError adds what a Wrapper may not have noticed: an answer with another
+// number of results belongs to nobody.
+func answerError(err error, got, want int, op string) error {
+	if err == nil && got != want {
+		return &UnavailableError{Cause: CauseUnreachable, Op: op}
+	}
+	return err
+}
+
+// allowed asks the circuit and counts what it spares.
+func (k *Keyring) allowed(op string) error {
+	err := k.circuit.Allow(op)
+	if err != nil {
+		k.mu.Lock()
+		k.stats.Spared++
+		k.mu.Unlock()
+	}
+	return err
 }
 
 // called counts a call and gives its error the type that callers branch on. An
@@ -243,6 +290,7 @@ func (k *Keyring) called(ctx context.Context, op string, items int, err error) e
 		}
 		err = &UnavailableError{Cause: cause, Op: op}
 	}
+	k.circuit.Done(err)
 	k.mu.Lock()
 	k.stats.Calls++
 	k.stats.Items += uint64(items)

@@ -22,6 +22,9 @@ type entry struct {
 	born    time.Time
 	touched time.Time
 	cached  *elem // nil: voided, nobody may borrow it
+
+	minted    bool // made here, not unwrapped
+	withdrawn bool // voided for a reason, not for its age or for room
 }
 
 // Lease is a borrowed key. It is safe for concurrent use. Whoever got it calls

@@ -50,8 +50,9 @@ type flightKey struct {
 // flight is one key on its way to or from the key service. Guarded by
 // Keyring.mu; done is closed when entry or err is set.
 type flight struct {
-	waiting int  // borrowers that will take a reference
-	stale   bool // voided while under way: an unwrapped key is not handed out
+	waiting int    // borrowers that will take a reference
+	stale   bool   // voided while under way: an unwrapped key is not handed out
+	voids   uint64 // of a new key: Keyring.voids when it was made
 	done    chan struct{}
 	entry   *entry
 	wrapped Wrapped
@@ -60,26 +61,36 @@ type flight struct {
 
 // Lend returns the record's key. With a live lease it makes no call. The error
 // wraps ErrIntegrity (the stored key is not this record's), ErrRetired,
-// ErrUnavailable (now, within the deadline), or context.Canceled.
+// ErrUnavailable (now, within the deadline), ErrSuperseded, or context.Canceled.
+// It is LendOne for callers that know no policy generations.
 func (k *Keyring) Lend(ctx context.Context, w Wrapped, id RecordID, reference string) (*Lease, error) {
+	return k.LendOne(ctx, LendRequest{ID: id, Wrapped: w, Reference: reference})
+}
+
+// LendOne is LendBatch of one request.
+func (k *Keyring) LendOne(ctx context.Context, r LendRequest) (*Lease, error) {
 	k.mu.Lock()
-	l := k.borrow(id, w.Commitment)
-	if l != nil {
-		k.stats.Hits++
+	var l *Lease
+	if r.Policy == k.policy {
+		if l = k.borrow(r.ID.canonical(), r.Wrapped.Commitment); l != nil {
+			k.stats.Hits++
+		}
 	}
 	k.mu.Unlock()
 	if l != nil {
 		return l, nil
 	}
-	res := k.LendBatch(ctx, []LendRequest{{ID: id, Wrapped: w, Reference: reference}})
+	res := k.LendBatch(ctx, []LendRequest{r})
 	return res[0].Lease, res[0].Err
 }
 
 // LendBatch returns the keys of several records, in order, with at most one
-// call to the key service per MaxBatch keys. An error concerns its item only.
+// call to the key service per MaxBatch keys. An error concerns its item only;
+// see Lend for what it wraps.
 func (k *Keyring) LendBatch(ctx context.Context, reqs []LendRequest) []LendResult {
 	wait, cancel := context.WithTimeout(ctx, k.cfg.Deadline)
 	defer cancel()
+	k.follow(reqs)
 	out := make([]LendResult, len(reqs))
 	todo := make([]int, len(reqs))
 	for i := range todo {
@@ -121,7 +132,11 @@ func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[i
 	k.mu.Lock()
 	for _, i := range todo {
 		r := &reqs[i]
-		if l := k.borrow(r.ID, r.Wrapped.Commitment); l != nil {
+		if r.Policy < k.policy {
+			out[i].Err = wrapErr(r.ID, ErrSuperseded)
+			continue
+		}
+		if l := k.borrow(r.ID.canonical(), r.Wrapped.Commitment); l != nil {
 			k.stats.Hits++
 			out[i].Lease = l
 			continue
@@ -131,7 +146,7 @@ func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[i
 			continue
 		}
 		k.stats.Misses++
-		key := flightKey{r.ID, r.Wrapped}
+		key := flightKey{r.ID.canonical(), r.Wrapped}
 		f := k.flights[key]
 		if f == nil {
 			f = &flight{done: make(chan struct{})}
@@ -181,7 +196,9 @@ func (k *Keyring) land(f *flight, e *entry) {
 	}
 	e.refs = f.waiting
 	f.entry = e
-	k.insert(e)
+	if !e.minted || f.voids == k.voids {
+		k.insert(e)
+	} // else it is its maker's alone: something was withdrawn meanwhile
 }
 
 // admit turns an answer into a key: right length, right commitment, in locked
@@ -243,7 +260,22 @@ func (k *Keyring) arrive(ctx, wait context.Context, f *flight, op string) (l *Le
 	case f.entry == nil:
 		return nil, true, nil
 	}
-	return k.lease(f.entry), false, nil
+	return k.take(f.entry)
+}
+
+// take lends a key that has just come, unless it was withdrawn or used up
+// between its coming and now. A new key is never refused to who made it.
+func (k *Keyring) take(e *entry) (l *Lease, retry bool, err error) {
+	if e.uses > 0 && e.uses >= k.cfg.MaxUses {
+		k.void(e)
+		k.giveBack(e)
+		return nil, true, nil
+	}
+	if e.withdrawn && !e.minted {
+		k.giveBack(e)
+		return nil, true, nil
+	}
+	return k.lease(e), false, nil
 }
 
 // Mint makes a new random key for a record that has none, wraps it and lends
@@ -290,9 +322,11 @@ func (k *Keyring) MintBatch(ctx context.Context, reqs []MintRequest) []MintResul
 func (k *Keyring) newKey(r MintRequest) (*flight, WrapItem) {
 	dek := make([]byte, field.KeySize)
 	_, _ = rand.Read(dek) // never fails since Go 1.24: it ends the process instead
-	e := k.entryOf(r.ID, dek)
-	e.commitment = field.Commitment(dek)
-	f := &flight{waiting: 1, done: make(chan struct{}), entry: e}
+	e := k.entryOf(r.ID.canonical(), dek)
+	e.commitment, e.minted = field.Commitment(dek), true
+	k.mu.Lock()
+	f := &flight{waiting: 1, done: make(chan struct{}), entry: e, voids: k.voids}
+	k.mu.Unlock()
 	return f, WrapItem{Reference: r.Reference, Context: r.ID.Context(), Plaintext: dek}
 }
 
