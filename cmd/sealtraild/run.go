@@ -22,6 +22,8 @@ type commands struct {
 	Trail       trailCommand       `cmd:"" help:"Check what PostgreSQL holds of the log."`
 	Policy      policyCommand      `cmd:"" help:"Check a policy bundle."`
 	Witness     witnessCommand     `cmd:"" help:"Run a witness: a second process with a key and a folder of its own."`
+	Backup      backupCommand      `cmd:"" help:"Write the database in parts, the wrapped keys apart."`
+	Restore     restoreCommand     `cmd:"" help:"Fill an empty database from parts, which may be of different age."`
 	Doctor      doctorCommand      `cmd:"" help:"Say what is wrong with an installation, and the next step."`
 	Demo        demoCommand        `cmd:"" help:"Set everything up on this machine and tell the story with real output."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
