@@ -13,44 +13,50 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/field"
 )
 
-func place() field.Place {
+func place() field.Place { return placeIn(field.Suite1) }
+
+func placeIn(suite byte) field.Place {
 	return field.Place{Institution: "bank-a", Record: "rec-1", RecordType: "complaint", Path: "phone",
-		SchemaVersion: 2, Generation: 3, Revision: 4}
+		SchemaVersion: 2, Generation: 3, Revision: 4, Suite: suite}
 }
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	k := newKey(t)
-	rapid.Check(t, func(t *rapid.T) {
-		value := rapid.SliceOfN(rapid.Byte(), 0, 2000).Draw(t, "value")
-		shape := rapid.SampledFrom([]field.Shape{field.Exact, field.Short, field.Text}).Draw(t, "shape")
-		env, err := field.Seal(k, place(), value, shape)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := field.Open(k, place(), env)
-		if err != nil || !bytes.Equal(got.Expose(), value) || got.Null() || got.Len() != len(value) {
-			t.Fatalf("Open = %d bytes, null %v, %v; want %d bytes", got.Len(), got.Null(), err, len(value))
-		}
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		rapid.Check(t, func(t *rapid.T) {
+			value := rapid.SliceOfN(rapid.Byte(), 0, 2000).Draw(t, "value")
+			shape := rapid.SampledFrom([]field.Shape{field.Exact, field.Short, field.Text}).Draw(t, "shape")
+			env, err := field.Seal(k, placeIn(suite), value, shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := field.Open(k, placeIn(suite), env)
+			if err != nil || !bytes.Equal(got.Expose(), value) || got.Null() || got.Len() != len(value) {
+				t.Fatalf("Open = %d bytes, null %v, %v; want %d bytes", got.Len(), got.Null(), err, len(value))
+			}
+		})
 	})
 }
 
 func TestNullDiffersFromEmpty(t *testing.T) {
 	t.Parallel()
-	k := newKey(t)
-	for _, shape := range []field.Shape{field.Exact, field.Short, field.Text, field.Null} {
-		env, err := field.Seal(k, place(), nil, shape)
-		if err != nil {
-			t.Fatal(err)
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		for _, shape := range []field.Shape{field.Exact, field.Short, field.Text, field.Null} {
+			env, err := field.Seal(k, placeIn(suite), nil, shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := field.Open(k, placeIn(suite), env)
+			if err != nil || p.Len() != 0 || p.Null() != (shape == field.Null) {
+				t.Errorf("shape %d: null %v, len %d, %v", shape, p.Null(), p.Len(), err)
+			}
 		}
-		p, err := field.Open(k, place(), env)
-		if err != nil || p.Len() != 0 || p.Null() != (shape == field.Null) {
-			t.Errorf("shape %d: null %v, len %d, %v", shape, p.Null(), p.Len(), err)
+		if _, err := field.Seal(k, placeIn(suite), []byte("x"), field.Null); !errors.Is(err, field.ErrPlace) {
+			t.Errorf("null with a value: %v, want ErrPlace", err)
 		}
-	}
-	if _, err := field.Seal(k, place(), []byte("x"), field.Null); !errors.Is(err, field.ErrPlace) {
-		t.Errorf("null with a value: %v, want ErrPlace", err)
-	}
+	})
 }
 
 // TestLengthsAreHidden: what the stored length tells of the value's length.
@@ -125,116 +131,126 @@ func TestSealRefusesBadPlaces(t *testing.T) {
 
 func TestDestroyedKeyDoesNothing(t *testing.T) {
 	t.Parallel()
-	dek := bytes.Repeat([]byte{9}, field.KeySize)
-	k, err := field.NewKey(dek)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, _ := field.NewSealer(k)
-	o, _ := field.NewOpener(k)
-	env, err := s.Seal(place(), []byte("v"), field.Exact)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.Destroy()
-	if !bytes.Equal(dek, make([]byte, field.KeySize)) {
-		t.Error("key bytes survive Destroy")
-	}
-	_, sealErr := s.Seal(place(), []byte("v"), field.Exact)
-	_, manErr := s.Manifest(field.ManifestInput{Institution: "i", Record: "r"})
-	_, openErr := o.Open(place(), env)
-	_, verErr := o.VerifyManifest(field.ManifestInput{Institution: "i", Record: "r"}, make([]byte, 60))
-	_, newErr := field.NewSealer(k)
-	_, newOErr := field.NewOpener(k)
-	for i, err := range []error{sealErr, manErr, openErr, verErr, newErr, newOErr} {
-		if !errors.Is(err, field.ErrDestroyed) {
-			t.Errorf("%d: %v, want ErrDestroyed", i, err)
+	eachSuite(t, func(t *testing.T, suite byte) {
+		dek := bytes.Repeat([]byte{9}, field.KeySize)
+		k, err := field.NewKey(dek)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	s.Close()
-	o.Close()
-	s.Close() // a second Close does nothing
-	if _, err := s.Seal(place(), nil, field.Exact); !errors.Is(err, field.ErrDestroyed) {
-		t.Errorf("closed Sealer: %v, want ErrDestroyed", err)
-	}
+		s, _ := field.NewSealer(k)
+		o, _ := field.NewOpener(k)
+		env, err := s.Seal(placeIn(suite), []byte("v"), field.Exact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Destroy()
+		if !bytes.Equal(dek, make([]byte, field.KeySize)) {
+			t.Error("key bytes survive Destroy")
+		}
+		_, sealErr := s.Seal(placeIn(suite), []byte("v"), field.Exact)
+		_, manErr := s.Manifest(field.ManifestInput{Institution: "i", Record: "r", Suite: suite})
+		_, openErr := o.Open(placeIn(suite), env)
+		_, verErr := o.VerifyManifest(field.ManifestInput{Institution: "i", Record: "r", Suite: suite}, make([]byte, 60))
+		_, newErr := field.NewSealer(k)
+		_, newOErr := field.NewOpener(k)
+		for i, err := range []error{sealErr, manErr, openErr, verErr, newErr, newOErr} {
+			if !errors.Is(err, field.ErrDestroyed) {
+				t.Errorf("%d: %v, want ErrDestroyed", i, err)
+			}
+		}
+		s.Close()
+		o.Close()
+		s.Close() // a second Close does nothing
+		if _, err := s.Seal(placeIn(suite), nil, field.Exact); !errors.Is(err, field.ErrDestroyed) {
+			t.Errorf("closed Sealer: %v, want ErrDestroyed", err)
+		}
+	})
 }
 
 func TestWipeClearsEveryValue(t *testing.T) {
 	t.Parallel()
-	k := newKey(t)
-	o, err := field.NewOpener(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var opened []field.Plain
-	for _, n := range []int{10, 3000, 3000, 9000, 1} {
-		env, err := field.Seal(k, place(), bytes.Repeat([]byte("s"), n), field.Text)
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		o, err := field.NewOpener(k)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := o.Open(place(), env)
-		if err != nil {
-			t.Fatal(err)
+		var opened []field.Plain
+		for _, n := range []int{10, 3000, 3000, 9000, 1} {
+			env, err := field.Seal(k, placeIn(suite), bytes.Repeat([]byte("s"), n), field.Text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := o.Open(placeIn(suite), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened = append(opened, p)
 		}
-		opened = append(opened, p)
-	}
-	o.Close()
-	o.Wipe()
-	for i, p := range opened {
-		if bytes.ContainsRune(p.Expose(), 's') {
-			t.Errorf("value %d survives Wipe", i)
+		o.Close()
+		o.Wipe()
+		for i, p := range opened {
+			if bytes.ContainsRune(p.Expose(), 's') {
+				t.Errorf("value %d survives Wipe", i)
+			}
 		}
-	}
+	})
 }
 
 // TestKeyIsSharedSafely: many users of one key, each with its own Sealer.
 func TestKeyIsSharedSafely(t *testing.T) {
 	t.Parallel()
-	r, k := newRecord(), newKey(t)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			envs, digests := make([][]byte, len(r.places)), make([]field.FieldDigest, len(r.places))
-			for range 20 {
-				stored, err := r.seal(k, envs, digests)
-				if err == nil {
-					err = r.open(k, envs, stored)
+	eachSuite(t, func(t *testing.T, suite byte) {
+		r, k := newRecordOf(suite), newKey(t)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				envs, digests := make([][]byte, len(r.places)), make([]field.FieldDigest, len(r.places))
+				for range 20 {
+					stored, err := r.seal(k, envs, digests)
+					if err == nil {
+						err = r.open(k, envs, stored)
+					}
+					if err != nil {
+						t.Error(err)
+					}
 				}
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
+			})
+		}
+		wg.Wait()
+	})
 }
 
 func TestEnvelopesNeverRepeat(t *testing.T) {
 	t.Parallel()
-	k := newKey(t)
-	seen := map[string]bool{}
-	for range 1000 {
-		env, err := field.Seal(k, place(), []byte("same"), field.Short)
-		if err != nil {
-			t.Fatal(err)
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		seen := map[string]bool{}
+		for range 1000 {
+			env, err := field.Seal(k, placeIn(suite), []byte("same"), field.Short)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[string(env)] {
+				t.Fatal("two envelopes are equal")
+			}
+			seen[string(env)] = true
 		}
-		if seen[string(env)] {
-			t.Fatal("two envelopes are equal")
-		}
-		seen[string(env)] = true
-	}
+	})
 }
 
 func TestErrorsNameNoValue(t *testing.T) {
 	t.Parallel()
-	k := newKey(t)
-	env, err := field.Seal(k, place(), []byte("13800138000"), field.Exact)
-	if err != nil {
-		t.Fatal(err)
-	}
-	env[30] ^= 1
-	_, err = field.Open(k, place(), env)
-	if want := `integrity error: envelope.tag of field "phone"`; fmt.Sprint(err) != want {
-		t.Errorf("error %q, want %q", err, want)
-	}
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		env, err := field.Seal(k, placeIn(suite), []byte("13800138000"), field.Exact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env[30] ^= 1
+		_, err = field.Open(k, placeIn(suite), env)
+		if want := `integrity error: envelope.tag of field "phone"`; fmt.Sprint(err) != want {
+			t.Errorf("error %q, want %q", err, want)
+		}
+	})
 }

@@ -11,8 +11,10 @@ import (
 )
 
 // renewed is place() under the next data key and revision.
-func renewed() field.Place {
-	p := place()
+func renewed() field.Place { return renewedIn(field.Suite1) }
+
+func renewedIn(suite byte) field.Place {
+	p := placeIn(suite)
 	p.Generation++
 	p.Revision++
 	return p
