@@ -203,8 +203,8 @@ func (r *ranger) fill() error {
 	size := min(r.o.size-r.chunk*ChunkSize, ChunkSize) + tagSize
 	in := r.in[:nonceSize+size]
 	nonceAt(in, r.o.base[:], r.chunk)
-	if _, err := io.ReadFull(r.src, in[nonceSize:]); err != nil {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if _, err := readFull(r.src, in[nonceSize:]); err != nil {
+		if err == io.EOF {
 			return &Error{r.chunk, ErrTruncated}
 		}
 		return err

@@ -322,12 +322,27 @@ func TestErrorsOfTheStoreAndTheSourceArePassedOn(t *testing.T) {
 	if err := w.Close(); !errors.Is(err, broken) {
 		t.Errorf("Close: %v", err)
 	}
-	r, err := stream.NewSealingReader(io.MultiReader(bytes.NewReader(content(100)), iotest.ErrReader(broken)), newKey(t, 1), place())
+	// io.ErrUnexpectedEOF is what a request's body says when the caller hung up:
+	// it must not be taken for the end of the file.
+	for _, cause := range []error{broken, io.ErrUnexpectedEOF} {
+		r, err := stream.NewSealingReader(io.MultiReader(bytes.NewReader(content(100)), iotest.ErrReader(cause)), newKey(t, 1), place())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); !errors.Is(err, cause) || len(got) != stream.HeaderSize {
+			t.Errorf("a source that breaks off with %v: %d bytes, %v", cause, len(got), err)
+		}
+	}
+	// Nor is a store that breaks off a finding about what it stores.
+	k := newKey(t, 1)
+	sealed := seal(t, k, place(), content(100))
+	o, err := stream.NewOpener(sealed[:stream.HeaderSize], int64(len(sealed)), k, place())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(r); !errors.Is(err, broken) || len(got) != stream.HeaderSize {
-		t.Errorf("a source that breaks off: %d bytes, %v", len(got), err)
+	src := io.MultiReader(bytes.NewReader(sealed[stream.HeaderSize:][:50]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if got, err := io.ReadAll(o.Range(src, 0, 100)); errors.Is(err, field.ErrIntegrity) || err == nil || len(got) != 0 {
+		t.Errorf("a store that breaks off: %d bytes, %v", len(got), err)
 	}
 }
 

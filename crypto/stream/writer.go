@@ -173,9 +173,10 @@ func (r *sealingReader) Read(p []byte) (int, error) {
 
 // fill seals the next chunk; a short one is the last.
 func (r *sealingReader) fill() {
-	n, err := io.ReadFull(r.src, r.plain[:])
-	last := err == io.EOF || err == io.ErrUnexpectedEOF
+	n, err := readFull(r.src, r.plain[:])
+	last := err == io.EOF
 	if err != nil && !last {
+		clear(r.plain[:n])
 		r.err = err
 		return
 	}
@@ -184,4 +185,20 @@ func (r *sealingReader) fill() {
 	if r.err == nil && last {
 		r.err = io.EOF
 	}
+}
+
+// readFull reads until p is full or src ends, which is io.EOF. Unlike
+// io.ReadFull it keeps apart a source that ended and one that says that it broke
+// off (io.ErrUnexpectedEOF: a caller who hung up, a store that went away): the
+// one is a whole file, the other is not.
+func readFull(src io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = src.Read(p[n:])
+		n += m
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	return n, err
 }
