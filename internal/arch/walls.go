@@ -41,6 +41,10 @@ func Walls() []Rule {
 			Reach: true, Why: "SQL never sees a key",
 		},
 		{
+			Who: []string{"./internal/filestore"}, Never: []string{"./crypto/...", "./policy/...", "./audit/...", "./internal/store", pgx, vault},
+			Reach: true, Why: "where ciphertext lies has nothing to do with what opens it",
+		},
+		{
 			Who: []string{"./internal/httpapi"}, Never: []string{"./internal/store", "./crypto/...", "./audit/...", pgx, vault},
 			Why: "the network never sees SQL or a key: it goes through internal/custody",
 		},
@@ -72,8 +76,8 @@ func Walls() []Rule {
 			Why:   "only the door opens fields (contracts.md 4)",
 		},
 		{
-			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest"},
-			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/doortest", "./audit/audittest", "./crypto/cryptotest"},
+			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest", "./internal/s3test"},
+			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./internal/doortest", "./audit/audittest", "./crypto/cryptotest"},
 			Why:   "test servers, doubles and tamper tools are for tests",
 		},
 	}
