@@ -45,6 +45,11 @@ func checkEntry(at string, e matrixEntry) []Finding {
 			found = append(found, Finding{"matrix", at, "reveals " + g + " without masking it: a reveal never goes beyond a read"})
 		}
 	}
+	for _, g := range e.Disclose {
+		if !slices.Contains(e.Mask, g) {
+			found = append(found, Finding{"matrix", at, "discloses " + g + " without masking it: a disclosure never goes beyond a read"})
+		}
+	}
 	if len(e.Mask) > 0 && !slices.Contains(e.See, "read") {
 		found = append(found, Finding{"matrix", at, "masks groups but does not see read"})
 	}

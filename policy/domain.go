@@ -99,13 +99,13 @@ func (r actionRow) check() error {
 type plan struct {
 	record            bool
 	needs             string
-	facts             []uint8 // by purpose: mask of facts read
+	facts             []uint16 // by purpose: mask of facts read
 	stage, sens, step bool
 }
 
 func (d *domain) plan(r actionRow) plan {
 	p := plan{
-		record: r.Record, needs: r.Needs, facts: make([]uint8, len(purposes)),
+		record: r.Record, needs: r.Needs, facts: make([]uint16, len(purposes)),
 		stage: slices.Contains(r.Reads, "stage"), sens: slices.Contains(r.Reads, "sensitivity"), step: slices.Contains(r.Reads, "step"),
 	}
 	for i, purpose := range purposes {

@@ -17,6 +17,9 @@ type table struct {
 	s      *Snapshot
 	matrix map[string]matrixRow
 	cells  map[uint64]*cell
+
+	once    sync.Once
+	openers uint32 // roles that open content somewhere
 }
 
 // enumerate answers every point of the domain through OPA on all processors, once for all tests.

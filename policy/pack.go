@@ -53,7 +53,7 @@ func (s *Snapshot) attributes(r *Request) (attributes, error) {
 	return a, nil
 }
 
-// heldRoles gives the roles as bits, without those that the kind of subject cannot hold: application and portal stand alone.
+// heldRoles gives the roles as bits, without those that the kind of subject cannot hold: application, portal and keeper stand alone.
 func heldRoles(s *Subject) (uint32, error) {
 	var bits uint32
 	for _, role := range s.Roles {
@@ -65,20 +65,23 @@ func heldRoles(s *Subject) (uint32, error) {
 	}
 	switch s.Kind {
 	case KindHuman:
-		return bits &^ (rolePortal | roleApplication), nil
+		return bits &^ (rolePortal | roleApplication | roleKeeper), nil
 	case KindPortal:
 		return bits & rolePortal, nil
 	case KindApplication:
 		return bits & roleApplication, nil
+	case KindService:
+		return bits & roleKeeper, nil
 	default:
 		return 0, fmt.Errorf("kind: %w", ErrUnknownAttribute)
 	}
 }
 
-// Bits of the two roles that are bound to a kind of subject: the last two of roles.
+// Bits of the roles that are bound to a kind of subject: the last three of roles.
 const (
 	rolePortal      uint32 = 1 << 16
 	roleApplication uint32 = 1 << 17
+	roleKeeper      uint32 = 1 << 18
 )
 
 // recordAttributes reads stage, sensitivity, level and transition where the action has them.

@@ -13,7 +13,10 @@ type matrixEntry struct {
 	Mask   []string `json:"mask"`
 	Reveal []string `json:"reveal"`
 	Amend  []string `json:"amend"`
-	Do     []string `json:"do"`
+	// Disclose and Leave are what goes into a package for a recipient: under an approved disclosure, and when the institution leaves.
+	Disclose []string `json:"disclose"`
+	Leave    []string `json:"leave"`
+	Do       []string `json:"do"`
 }
 
 // points walks over the whole decision domain (contracts.md 8): every role with each of its own purposes over every combination of the
@@ -51,7 +54,7 @@ func (s *Snapshot) points(matrix map[string]matrixRow) iter.Seq[attributes] {
 // best sets the facts and step most in the subject's favour.
 func (s *Snapshot) best(a attributes) attributes {
 	p := s.plans[a.action]
-	a.facts = p.facts[a.purpose] &^ factImplicated
+	a.facts = p.facts[a.purpose] &^ (factImplicated | factHeld | factRetained)
 	a.step = uint8(firstStep(p))
 	return a
 }
@@ -121,8 +124,8 @@ func (s *Snapshot) actionPoints(a attributes, yield func(attributes) bool) bool 
 }
 
 // factPoints walks over every subset of the mask, the empty one first.
-func factPoints(a attributes, mask uint8, yield func(attributes) bool) bool {
-	for sub := uint8(0); ; sub = (sub - mask) & mask {
+func factPoints(a attributes, mask uint16, yield func(attributes) bool) bool {
+	for sub := uint16(0); ; sub = (sub - mask) & mask {
 		a.facts = sub
 		if !yield(a) {
 			return false

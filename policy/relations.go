@@ -3,9 +3,10 @@ package policy
 import "bytes"
 
 // relations turns subject, record and time into the facts, as confidentiality/relations says it in Rego; a test enumerates small worlds
-// and shows both equal. Change them together. A missing fact is false; implicated is true unless shown to be false.
-func relations(r *Request) uint8 {
-	var f uint8
+// and shows both equal. Change them together. A missing fact is false; implicated and retained are true unless shown to be
+// false.
+func relations(r *Request) uint16 {
+	var f uint16
 	if r.Subject.ID != "" && len(r.Subject.Unfit) == 0 {
 		f |= factFit
 	}
@@ -27,13 +28,28 @@ func relations(r *Request) uint8 {
 	if breakglass(r) {
 		f |= factBreakglass
 	}
+	return f | keeping(r)
+}
+
+// keeping makes the facts of holds, retention and second assents. What is not known to have ended is still retained.
+func keeping(r *Request) uint16 {
+	var f uint16
+	if r.Record.Held {
+		f |= factHeld
+	}
+	if r.Record.RetainedUntil.IsZero() || r.At.Before(r.Record.RetainedUntil) {
+		f |= factRetained
+	}
+	if r.Seconded {
+		f |= factSeconded
+	}
 	return f
 }
 
 // implicated says whether the person must stand aside: among the respondents, or an earlier handler of a record under review. An unknown
-// staff token cannot be shown to be absent. Applications and complainants are no staff, and their roles show no respondent.
+// staff token cannot be shown to be absent. Applications, complainants and the service itself are no staff, and their roles show no respondent.
 func implicated(s *Subject, rec *Record) bool {
-	if s.Kind == KindApplication || s.Kind == KindPortal {
+	if s.Kind == KindApplication || s.Kind == KindPortal || s.Kind == KindService {
 		return false
 	}
 	if s.Kind != KindHuman || s.ID == "" {
@@ -50,12 +66,13 @@ func implicated(s *Subject, rec *Record) bool {
 	return rec.UnderReview && index(rec.EarlierHandlers, s.ID) >= 0
 }
 
-// assigned says whether the record is the subject's to work on, the complainant's own, or, for reviews and people, the subject's own object.
+// assigned says whether the record is the subject's to work on, the complainant's own, or, for reviews, people
+// and keys, an object that the subject asked for or has acted on.
 func assigned(r *Request) bool {
 	switch r.Action {
-	case "grant_review", "breakglass_review":
-		return r.Requester == "" || r.Requester == r.Subject.ID
-	case "people":
+	case "grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve":
+		return r.Requester == "" || r.Requester == r.Subject.ID || index(r.Involved, r.Subject.ID) >= 0
+	case "people", "keys":
 		return r.Requester != "" && r.Requester == r.Subject.ID
 	}
 	switch r.Subject.Kind {
@@ -87,10 +104,11 @@ func grantGroups(r *Request) uint16 {
 	if r.Record.ID == "" {
 		return 0
 	}
+	disclosing := r.Action == "disclose" || r.Action == "leave"
 	var bits uint16
 	for i := range r.Subject.Grants {
 		g := &r.Subject.Grants[i]
-		if g.Record != r.Record.ID || g.Purpose != r.Purpose || r.At.Before(g.From) || !r.At.Before(g.Until) {
+		if g.Disclosure != disclosing || g.Record != r.Record.ID || g.Purpose != r.Purpose || r.At.Before(g.From) || !r.At.Before(g.Until) {
 			continue
 		}
 		for _, name := range g.Groups {

@@ -34,7 +34,7 @@ func newTwin(t testing.TB) twin {
 }
 
 // facts asks the twin.
-func (w twin) facts(r *Request) (uint8, error) {
+func (w twin) facts(r *Request) (uint16, error) {
 	rs, err := w.query.Eval(bg, rego.EvalInput(worldOf(r)))
 	if err != nil {
 		return 0, err
@@ -46,7 +46,7 @@ func (w twin) facts(r *Request) (uint8, error) {
 	if len(got) != len(facts) {
 		return 0, fmt.Errorf("the twin gives %d facts", len(got))
 	}
-	var out uint8
+	var out uint16
 	for i, f := range facts {
 		if got[f] == true {
 			out |= 1 << i
@@ -59,7 +59,7 @@ func (w twin) facts(r *Request) (uint8, error) {
 func worldOf(r *Request) map[string]any {
 	grants, windows := []any{}, []any{}
 	for _, g := range r.Subject.Grants {
-		grants = append(grants, map[string]any{"record": g.Record, "purpose": g.Purpose, "groups": list(g.Groups), "from": g.From.UnixNano(), "until": g.Until.UnixNano()})
+		grants = append(grants, map[string]any{"disclosure": g.Disclosure, "record": g.Record, "purpose": g.Purpose, "groups": list(g.Groups), "from": g.From.UnixNano(), "until": g.Until.UnixNano()})
 	}
 	for _, b := range r.Subject.BreakGlass {
 		windows = append(windows, map[string]any{"record": b.Record, "from": b.From.UnixNano(), "until": b.Until.UnixNano()})
@@ -69,7 +69,7 @@ func worldOf(r *Request) map[string]any {
 		tokens = append(tokens, string(t))
 	}
 	return map[string]any{
-		"action": r.Action, "purpose": r.Purpose, "requester": r.Requester, "at": r.At.UnixNano(),
+		"action": r.Action, "purpose": r.Purpose, "requester": r.Requester, "involved": list(r.Involved), "seconded": r.Seconded, "at": r.At.UnixNano(),
 		"subject": map[string]any{
 			"id": r.Subject.ID, "kind": r.Subject.Kind, "department": r.Subject.Department, "level": int(r.Subject.Level),
 			"staff_token": string(r.Subject.StaffToken), "data_subject_token": string(r.Subject.DataSubjectToken),
@@ -78,9 +78,17 @@ func worldOf(r *Request) map[string]any {
 		"record": map[string]any{
 			"id": r.Record.ID, "department": r.Record.Department, "assignee": r.Record.Assignee, "level": r.Record.Level,
 			"respondent_tokens": tokens, "earlier_handlers": list(r.Record.EarlierHandlers), "under_review": r.Record.UnderReview,
-			"data_subject_token": string(r.Record.DataSubjectToken),
+			"data_subject_token": string(r.Record.DataSubjectToken), "held": r.Record.Held, "retained_until": nanos(r.Record.RetainedUntil),
 		},
 	}
+}
+
+// nanos is 0 for the zero time: no known end.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 func list(in []string) []any {
@@ -108,7 +116,7 @@ func plain() Request {
 // records, two purposes and times before, at and after the borders.
 func worlds() []Request {
 	var out []Request
-	for _, kind := range []string{KindHuman, KindApplication, KindPortal, "ghost"} {
+	for _, kind := range []string{KindHuman, KindApplication, KindPortal, KindService, "ghost"} {
 		for _, id := range []string{"", "p1"} {
 			who := plain()
 			who.Subject.Kind, who.Subject.ID = kind, id
@@ -134,7 +142,31 @@ func worlds() []Request {
 			out = append(out, r)
 		}
 	}
-	return append(out, windows()...)
+	return append(append(out, windows()...), keepings()...)
+}
+
+// keepings enumerates holds, ends of retention before, at and after now, second assents, and who acted on an object before.
+func keepings() []Request {
+	var out []Request
+	for _, held := range []bool{false, true} {
+		for _, until := range []time.Time{{}, noon(-1), noon(0), noon(1)} {
+			for _, seconded := range []bool{false, true} {
+				r := plain()
+				r.Record.Held, r.Record.RetainedUntil, r.Seconded = held, until, seconded
+				out = append(out, r)
+			}
+		}
+	}
+	for _, action := range actions {
+		for _, requester := range []string{"", "p1", "p2"} {
+			for _, involved := range [][]string{nil, {"p2"}, {"p2", "p1"}, {""}} {
+				r := plain()
+				r.Action, r.Requester, r.Involved = action, requester, involved
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // implications enumerates tokens, respondents and earlier handlers.
@@ -157,7 +189,7 @@ func implications(r Request) []Request {
 // assignments enumerates assignees, requesters and data subjects.
 func assignments(r Request) []Request {
 	var out []Request
-	for _, action := range []string{"read", "grant_review", "breakglass_review", "people"} {
+	for _, action := range []string{"read", "grant_review", "breakglass_review", "people", "keys", "erase_approve"} {
 		for _, requester := range []string{"", "p1", "p2"} {
 			for _, assignee := range []string{"", "p1", "p2"} {
 				for _, tokens := range [][2]string{{"", ""}, {"", "d1"}, {"d1", ""}, {"d1", "d1"}, {"d1", "d2"}} {
@@ -183,6 +215,11 @@ func windows() []Request {
 						r.Record.ID, r.At = of, noon(minute)
 						r.Subject.Grants = []Grant{{Record: record, Purpose: purpose, Groups: groups, From: noon(0), Until: noon(2)}}
 						out = append(out, r)
+						r.Subject.Grants[0].Disclosure = minute == 1
+						for _, action := range []string{"disclose", "leave"} {
+							r.Action = action
+							out = append(out, r)
+						}
 					}
 				}
 				r := plain()
@@ -198,7 +235,7 @@ func windows() []Request {
 func TestRelationsEqualTheirTwin(t *testing.T) {
 	t.Parallel()
 	w := newTwin(t)
-	seen := map[uint8]bool{}
+	seen := map[uint16]bool{}
 	all := worlds()
 	for i := range all {
 		want, err := w.facts(&all[i])
@@ -206,7 +243,7 @@ func TestRelationsEqualTheirTwin(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := relations(&all[i]); got != want {
-			t.Errorf("facts %07b in Go, %07b in Rego for %+v", got, want, all[i])
+			t.Errorf("facts %010b in Go, %010b in Rego for %+v", got, want, all[i])
 		}
 		seen[want] = true
 	}
@@ -233,7 +270,7 @@ func TestRelationsEqualTheirTwinAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := relations(&r); got != want {
-			t.Fatalf("facts %07b in Go, %07b in Rego", got, want)
+			t.Fatalf("facts %010b in Go, %010b in Rego", got, want)
 		}
 	})
 }
@@ -245,10 +282,10 @@ func drawRequest(t *rapid.T) Request {
 		return rapid.SliceOfN(rapid.SampledFrom(from), 0, 2).Draw(t, name)
 	}
 	r := Request{
-		Action: pick("action", actions...), Purpose: pick("purpose", "handle", "breakglass", "approve"), Transition: pick("transition", "take", "approve", "close"),
-		Requester: pick("requester", "", "p1", "p2"), At: noon(rapid.IntRange(-1, 3).Draw(t, "at")),
+		Action: pick("action", actions...), Purpose: pick("purpose", "handle", "breakglass", "approve"), Transition: pick("transition", "take", "approve", "close", "restrict"),
+		Requester: pick("requester", "", "p1", "p2"), Involved: some("involved", "p1", "p2"), Seconded: rapid.Bool().Draw(t, "seconded"), At: noon(rapid.IntRange(-1, 3).Draw(t, "at")),
 		Subject: Subject{
-			ID: pick("id", "", "p1", "p1"), Kind: pick("kind", KindHuman, KindHuman, KindPortal, KindApplication), Department: pick("unit", "", "a", "b"),
+			ID: pick("id", "", "p1", "p1"), Kind: pick("kind", KindHuman, KindHuman, KindPortal, KindApplication, KindService), Department: pick("unit", "", "a", "b"),
 			Level: rapid.Uint8Range(0, 3).Draw(t, "duty"), StaffToken: []byte(pick("token", "", "t1")), Unfit: some("unfit", "training_expired", "sunspots"),
 			DataSubjectToken: []byte(pick("own", "", "d1")), Roles: some("roles", roles...),
 		},
@@ -256,13 +293,17 @@ func drawRequest(t *rapid.T) Request {
 			ID: pick("record", "", "c1", "c1"), Department: pick("owner", "", "a", "b"), Assignee: pick("assignee", "", "p1", "p2"),
 			Level: pick("level", "unclassified", "general", "serious", "major"), Stage: pick("stage", stages...), Sensitivity: pick("sensitivity", sensitivities...),
 			EarlierHandlers: some("earlier", "p1", "p2"), UnderReview: rapid.Bool().Draw(t, "review"), DataSubjectToken: []byte(pick("his", "", "d1")),
+			Held: rapid.Bool().Draw(t, "held"),
 		},
+	}
+	if rapid.Bool().Draw(t, "counted") {
+		r.Record.RetainedUntil = noon(rapid.IntRange(-1, 2).Draw(t, "retained until"))
 	}
 	for _, tok := range some("respondents", "t1", "t2") {
 		r.Record.RespondentTokens = append(r.Record.RespondentTokens, []byte(tok))
 	}
 	for _, g := range some("grants", "c1", "c2") {
-		r.Subject.Grants = append(r.Subject.Grants, Grant{Record: g, Purpose: r.Purpose, Groups: some("granted", groups...), From: noon(0), Until: noon(2)})
+		r.Subject.Grants = append(r.Subject.Grants, Grant{Disclosure: rapid.Bool().Draw(t, "disclosure"), Record: g, Purpose: r.Purpose, Groups: some("granted", groups...), From: noon(0), Until: noon(2)})
 	}
 	for _, b := range some("windows", "c1", "c2") {
 		r.Subject.BreakGlass = append(r.Subject.BreakGlass, BreakGlass{Record: b, From: noon(1), Until: noon(2)})

@@ -14,9 +14,15 @@ type Request struct {
 	Purpose string
 	// Transition names the transition or same-state act for action "transition" (accept, take, assign, ...). Ignored otherwise.
 	Transition string
-	// Requester is the person whose object is decided on: the requester under grant_review and breakglass_review, where empty
-	// counts as the subject itself and so refuses; the person changed under people, where empty means nobody in particular.
+	// Requester is the person whose object is decided on: the requester under the reviews (grant_review, breakglass_review,
+	// hold_release, erase_approve, disclose_approve, leave_approve), where empty counts as the subject itself and so refuses; the person
+	// changed under people and the one who proposed under keys, where empty means nobody in particular.
 	Requester string
+	// Involved are others who acted on the same object before: under the reviews each of them is refused like the requester.
+	Involved []string
+	// Seconded says, under disclose_approve and leave_approve, that the first of two assents is there already: that the head of the owning
+	// department asked for the disclosure (purpose approve) or has approved it; that somebody has approved the leaving.
+	Seconded bool
 	// Subject asks.
 	Subject Subject
 	// Record is what is asked about; zero for actions without a record (create, search, report, log, people).
@@ -27,9 +33,9 @@ type Request struct {
 
 // Subject is who asks: effective roles (token AND duty register, intersected by the caller) and what relations needs to know.
 type Subject struct {
-	// ID names the natural person, application or complainant. Empty refuses.
+	// ID names the natural person, application, complainant or job of the service. Empty refuses.
 	ID string
-	// Kind is KindHuman, KindApplication or KindPortal.
+	// Kind is KindHuman, KindApplication, KindPortal or KindService.
 	Kind string
 	// Roles are the effective roles. A role outside Roles() gives ErrUnknownAttribute.
 	Roles []string
@@ -53,7 +59,11 @@ type Subject struct {
 
 // Grant lifts need-to-know (R3) for one record and purpose, for the named groups only, in [From, Until). Groups nil grants nothing.
 // Group meta comes with every grant.
+//
+// With Disclosure it is no access grant but an approved disclosure of the record, which the actions disclose and leave need and which
+// opens nothing else.
 type Grant struct {
+	Disclosure      bool
 	Record, Purpose string
 	Groups          []string
 	From, Until     time.Time
@@ -80,6 +90,10 @@ type Record struct {
 	// EarlierHandlers are the Subject.IDs that handled the complaint before; they are recused when UnderReview (核查).
 	EarlierHandlers []string
 	UnderReview     bool
+	// Held says that a legal hold is open. RetainedUntil is when the longest retention of what is to be erased ends; the zero time means
+	// that it has not begun to run, or is not known, and so has not ended.
+	Held          bool
+	RetainedUntil time.Time
 	// DataSubjectToken is the blind index of the complainant's identity, for the portal.
 	DataSubjectToken []byte
 }

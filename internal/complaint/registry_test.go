@@ -17,11 +17,11 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 	for set, want := range map[string]string{
 		"role":        "intake handler head quality compliance approver records legal custodian sysadmin secadmin auditadmin auditor dpo liaison analyst portal application keeper",
 		"purpose":     "handle approve quality audit subject_request regulator_report legal incident breakglass keeping",
-		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review keep keys hold hold_release erase_request erase_approve disclose_request disclose_approve disclose",
+		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review keep keys hold hold_release erase_request erase_approve disclose_request disclose_approve disclose leave_request leave_approve leave",
 		"level":       "unclassified general serious major",
 		"stage":       "open closed restricted archived",
 		"sensitivity": "ordinary whistle privileged",
-		"fact":        "fit implicated assigned unit cleared granted breakglass",
+		"fact":        "fit implicated assigned unit cleared granted breakglass held retained seconded",
 		"group":       "meta identity contact account narrative respondent handling decision amount feedback whistle",
 		"type":        "service product process system external",
 		"state":       "recorded accepted refused classified dept_received reviewing investigating plan_proposed plan_approved decided notified closed review_requested review_decided withdrawn archived restricted erased",

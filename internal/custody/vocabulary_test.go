@@ -54,6 +54,8 @@ func everAllowed(t *testing.T, e *policy.Engine, role, transition string) bool {
 		kind = policy.KindPortal
 	case "application":
 		kind = policy.KindApplication
+	case "keeper":
+		kind = policy.KindService
 	}
 	for _, purpose := range policy.Purposes() {
 		for _, sensitivity := range policy.Sensitivities() {

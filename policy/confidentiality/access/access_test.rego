@@ -12,6 +12,9 @@ favourable := {
 	"cleared": true,
 	"granted": false,
 	"breakglass": false,
+	"held": false,
+	"retained": false,
+	"seconded": false,
 }
 
 # asks is a request of one role; what is not said is ordinary.
@@ -78,7 +81,7 @@ test_second_role_adds if {
 test_join_takes_the_widest if {
 	request := object.union(
 		with_facts(asks("legal", "reveal", "legal"), {"assigned": false}),
-		{"roles": ["legal", "records"]},
+		{"roles": ["legal", "intake"]},
 	)
 	d := access.joined with input as request
 	not d.allow

@@ -4,8 +4,10 @@ package sealtrail.access
 # title: R9 release by field
 # description: |
 #   A decision releases named groups of fields, never the record. Some groups and records are withheld whatever the matrix says:
-#   reports of staff crime are for compliance, legally privileged handling is for legal, an application sees metadata only, a restricted
-#   record is opened for legal, audit and regulator only, an archived one is not written.
+#   reports of staff crime are for compliance, legally privileged handling is for legal, an application sees metadata only. A restricted
+#   record (封存) is neither listed nor found nor shown, but for legal matters, audit and the regulator; an archived one is not written. Only
+#   the records officer's own steps (archive, restrict, lift the restriction) go on. Holding, releasing and erasing concern every record
+#   alike and show no content, so a report of staff crime is no exception there.
 # custom:
 #   rule: R9
 #   article: 6.1.9
@@ -33,7 +35,13 @@ note contains "privileged_withheld" if {
 nothing contains "whistle_compliance_only" if {
 	input.sensitivity == "whistle"
 	not input.role in {"compliance", "portal", "auditor", "dpo"}
+	not keeping_act
 }
+
+# keeping_act: what is done to a record as a whole, by roles that learn nothing of its content from it.
+keeping_act if input.action in {"keep", "hold", "hold_release", "erase_request", "leave"}
+
+keeping_act if input.step == "records"
 
 meta_only contains "whistle_compliance_only" if {
 	input.sensitivity == "whistle"
@@ -41,22 +49,46 @@ meta_only contains "whistle_compliance_only" if {
 	input.action in {"read", "reveal", "amend", "transition"}
 }
 
-masked_only contains "stage_restricted" if {
+# A search hit is decided as a read and a row of a list as list, so what is not read is not found either.
+nothing contains "stage_restricted" if {
 	input.stage == "restricted"
-	input.action == "reveal"
+	input.action in {"read", "list", "reveal", "amend", "transition", "disclose"}
 	not input.purpose in {"legal", "audit", "regulator_report"}
+	input.step != "records"
+	not still_known
 }
 
-masked_only contains "stage_restricted" if {
+# Whoever approves the erasure, and the complainant, still learn that a restricted record is there. Neither searches for these purposes.
+still_known if {
+	input.role == "dpo"
+	input.purpose == "approve"
+	input.action in {"read", "reveal"}
+}
+
+still_known if {
+	input.role == "portal"
+	input.action in {"read", "reveal"}
+}
+
+meta_only contains "stage_restricted" if {
+	input.stage == "restricted"
+	still_known
+}
+
+meta_only contains "stage_restricted" if {
 	input.stage == "restricted"
 	input.action in {"amend", "transition"}
+	input.step != "records"
 }
 
 masked_only contains "stage_archived" if {
 	input.stage == "archived"
 	input.action in {"amend", "transition"}
+	input.step != "records"
 }
 
 duty.read contains {"do": "release_listed_fields_only", "article": "6.1.9"}
 
 duty.reveal contains {"do": "release_listed_fields_only", "article": "6.1.9"}
+
+duty.disclose contains {"do": "release_listed_fields_only", "article": "6.1.9"}

@@ -52,3 +52,38 @@ test_r12_nobody_approves_his_own_work if {
 	)
 	other.allow
 }
+
+test_r12_keeper_keeps_and_nothing_else if {
+	kept := access.decision with input as asks("keeper", "keep", "keeping")
+	kept.allow
+	{group | some group, effect in kept.groups; effect != "deny"} == {"meta"}
+	every action, _ in object.remove(data.domain.actions, ["keep"]) {
+		d := access.decision with input as asks("keeper", action, "keeping")
+		not d.allow
+		"admin_no_content" in d.reasons
+	}
+}
+
+test_r12_keeper_sees_no_field_even_if_the_matrix_says_so if {
+	entry := {"see": ["read"], "mask": ["identity"], "reveal": ["identity"], "amend": [], "do": ["keep"]}
+	row := object.union(data.matrix.keeper, {"sees": ["institution"], "purposes": {"keeping": entry}})
+	every action in ["keep", "read", "reveal"] {
+		d := access.decision with input as asks("keeper", action, "keeping") with data.matrix as object.union(data.matrix, {"keeper": row})
+		d.groups.identity == "deny"
+	}
+}
+
+test_r12_custodian_turns_keys_but_not_his_own_proposal if {
+	own := access.decision with input as asks("custodian", "keys", "keeping")
+	own.reason == "own_request"
+	other := access.decision with input as with_facts(asks("custodian", "keys", "keeping"), {"assigned": false})
+	other.allow
+}
+
+test_r12_erasing_reading_and_auditing_do_not_meet if {
+	every pair in [["records", "dpo"], ["records", "handler"], ["records", "auditor"], ["auditor", "dpo"], ["keeper", "legal"]] {
+		d := access.joined with input as object.union(asks(pair[0], "read", "legal"), {"roles": pair})
+		not d.allow
+		d.rules == {"R12"}
+	}
+}

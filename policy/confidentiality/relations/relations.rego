@@ -1,7 +1,7 @@
 # Relations.
 # Turns subject, record and time into the finite facts. The engine runs the same in typed Go (policy/relations.go); a test enumerates
 # small worlds and shows both equal. This is the only place where identifiers are compared. A missing fact is false, but implicated
-# is true unless it is shown to be false. Times are whole nanoseconds since 1970, UTC.
+# and retained are true unless they are shown to be false. Times are whole nanoseconds since 1970, UTC.
 package sealtrail.relations
 
 # METADATA
@@ -15,6 +15,9 @@ facts := {
 	"cleared": cleared,
 	"granted": granted,
 	"breakglass": breakglass,
+	"held": held,
+	"retained": retained,
+	"seconded": seconded,
 }
 
 default fit := false
@@ -38,8 +41,8 @@ unfit contains "unfit" if {
 
 default implicated := true
 
-# An application and a complainant are no staff: nothing can be about them as respondents, and their roles show no respondent.
-implicated := false if input.subject.kind in {"application", "portal"}
+# An application, a complainant and the service itself are no staff: nothing can be about them as respondents, and their roles show no respondent.
+implicated := false if input.subject.kind in {"application", "portal", "service"}
 
 implicated := false if {
 	input.subject.kind == "human"
@@ -61,28 +64,36 @@ handled_before if {
 	input.subject.id in input.record.earlier_handlers
 }
 
+# reviews: actions on what another person asked for.
+reviews := {"grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve"}
+
 default assigned := false
 
 assigned if {
-	input.action in {"grant_review", "breakglass_review"}
+	input.action in reviews
 	input.requester in {"", input.subject.id}
 }
 
 assigned if {
-	input.action == "people"
+	input.action in reviews
+	input.subject.id in input.involved
+}
+
+assigned if {
+	input.action in {"people", "keys"}
 	input.requester == input.subject.id
 	input.requester != ""
 }
 
 assigned if {
-	not input.action in {"grant_review", "breakglass_review", "people"}
+	not input.action in (reviews | {"people", "keys"})
 	input.subject.kind == "human"
 	input.record.assignee == input.subject.id
 	input.subject.id != ""
 }
 
 assigned if {
-	not input.action in {"grant_review", "breakglass_review", "people"}
+	not input.action in (reviews | {"people", "keys"})
 	input.subject.kind == "portal"
 	input.record.data_subject_token == input.subject.data_subject_token
 	input.subject.data_subject_token != ""
@@ -103,10 +114,16 @@ default cleared := false
 
 cleared if input.subject.level >= rank[input.record.level]
 
+# An approved disclosure opens to the recipient's package only, an access grant to the reader only.
+default disclosing := false
+
+disclosing if input.action in {"disclose", "leave"}
+
 default granted := false
 
 granted if {
 	some grant in input.subject.grants
+	grant.disclosure == disclosing
 	grant.record == input.record.id
 	grant.record != ""
 	grant.purpose == input.purpose
@@ -125,3 +142,19 @@ breakglass if {
 	window.from <= input.at
 	input.at < window.until
 }
+
+default held := false
+
+held if input.record.held == true
+
+# Retention that is not known to have ended has not ended; 0 stands for no known end.
+default retained := true
+
+retained := false if {
+	input.record.retained_until != 0
+	input.at >= input.record.retained_until
+}
+
+default seconded := false
+
+seconded if input.seconded == true

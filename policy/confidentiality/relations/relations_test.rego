@@ -6,6 +6,8 @@ world := {
 	"action": "read",
 	"purpose": "handle",
 	"requester": "",
+	"involved": [],
+	"seconded": true,
 	"at": 50,
 	"subject": {
 		"id": "p-1",
@@ -15,7 +17,7 @@ world := {
 		"staff_token": "t-1",
 		"data_subject_token": "",
 		"unfit": [],
-		"grants": [{"record": "c-1", "purpose": "handle", "groups": ["identity"], "from": 10, "until": 60}],
+		"grants": [{"disclosure": false, "record": "c-1", "purpose": "handle", "groups": ["identity"], "from": 10, "until": 60}],
 		"breakglass": [{"record": "c-1", "from": 10, "until": 60}],
 	},
 	"record": {
@@ -27,6 +29,8 @@ world := {
 		"earlier_handlers": ["p-1"],
 		"under_review": false,
 		"data_subject_token": "d-1",
+		"held": true,
+		"retained_until": 50,
 	},
 }
 
@@ -41,6 +45,9 @@ test_all_in_favour if {
 		"cleared": true,
 		"granted": true,
 		"breakglass": true,
+		"held": true,
+		"retained": false,
+		"seconded": true,
 	} with input as world
 }
 
@@ -53,6 +60,9 @@ test_missing_facts_are_false_but_implicated if {
 		"cleared": false,
 		"granted": false,
 		"breakglass": false,
+		"held": false,
+		"retained": true,
+		"seconded": false,
 	} with input as {}
 }
 
@@ -80,7 +90,7 @@ test_grant_is_for_its_purpose if not relations.granted with input as object.unio
 
 test_grant_of_nothing_is_no_grant if {
 	every groups in [[], ["unheard_of"]] {
-		grants := [{"record": "c-1", "purpose": "handle", "groups": groups, "from": 10, "until": 60}]
+		grants := [{"disclosure": false, "record": "c-1", "purpose": "handle", "groups": groups, "from": 10, "until": 60}]
 		not relations.granted with input as changed({"grants": grants}, {})
 	}
 }
@@ -105,4 +115,31 @@ test_other_reasons_make_unfit if {
 		relations.unfit == {code} with input as changed({"unfit": [code]}, {})
 	}
 	relations.unfit == {"unfit"} with input as changed({"unfit": ["sunspots"]}, {})
+}
+
+test_retention_ends if {
+	not relations.retained with input as world
+	relations.retained with input as object.union(world, {"at": 49})
+	relations.retained with input as changed({}, {"retained_until": 0})
+}
+
+test_who_acted_before_is_no_reviewer if {
+	every action in relations.reviews {
+		asked := object.union(world, {"action": action, "requester": "p-2"})
+		not relations.assigned with input as asked
+		relations.assigned with input as object.union(asked, {"involved": ["p-3", "p-1"]})
+	}
+}
+
+test_a_disclosure_is_no_access_grant if {
+	every disclosure in [true, false] {
+		grant := {"disclosure": disclosure, "record": "c-1", "purpose": "handle", "groups": ["identity"], "from": 10, "until": 60}
+		asked := changed({"grants": [grant]}, {})
+		read := relations.granted with input as asked
+		read != disclosure
+		every action in ["disclose", "leave"] {
+			packed := relations.granted with input as object.union(asked, {"action": action})
+			packed == disclosure
+		}
+	}
 }

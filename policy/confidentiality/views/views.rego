@@ -16,10 +16,10 @@ denied := {group: "deny" | some group in data.domain.groups}
 verb[role][purpose] := {action: true | some action in verbs} if {
 	some role, row in data.matrix
 	some purpose, entry in row.purposes
-	verbs := array.concat(array.concat(entry.see, entry.do), array.concat(
-		["reveal" | count(entry.reveal) > 0],
-		["amend" | count(entry.amend) > 0],
-	))
+	verbs := array.concat(
+		array.concat(entry.see, entry.do),
+		[verb | some verb in access.opening_actions; count(object.get(entry, verb, [])) > 0],
+	)
 }
 
 # obligations: what every decision on an action obliges to, allow or deny.
@@ -50,7 +50,7 @@ cell[role][purpose][action][sensitivity] := {
 	closed := shut[role][sensitivity]
 	meta := meta_layer(entry, action)
 	mask := mask_layer(entry, action, closed)
-	reveal := reveal_layer(entry, action, closed | object.get(access.sealed, role, set()))
+	reveal := reveal_layer(entry, action, closing(action, role, closed))
 }
 
 # shown lays the layers over "deny", wider ones last.
@@ -82,6 +82,13 @@ shut[role][sensitivity] := object.get(access.barred, role, set()) | object.get(a
 	some sensitivity in data.domain.sensitivities
 }
 
+# closing: what is closed to an opening action. A package of everything for the institution's own key leaves nothing but C3 behind.
+closing(action, role, closed) := closed | object.get(access.sealed, role, set()) if not leaving(action, role)
+
+closing(action, role, _) := {"c3"} if leaving(action, role)
+
+leaving("leave", role) if role in access.leavers
+
 default meta_layer(_, _) := {}
 
 meta_layer(entry, action) := {"meta": "reveal"} if {
@@ -108,7 +115,7 @@ mask_layer(entry, action, closed) := {group: "mask" |
 default reveal_layer(_, _, _) := {}
 
 reveal_layer(entry, action, closed) := {group: "reveal" |
-	some group in entry[action]
+	some group in object.get(entry, action, [])
 	not group in closed
 } if {
 	action in access.opening_actions
