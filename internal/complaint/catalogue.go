@@ -33,10 +33,14 @@ type Field struct {
 	Class string `json:"class"`
 	// Sealed fields are stored as envelopes only.
 	Sealed bool `json:"sealed"`
+	// Stream fields are files: sealed, too, but each in a store of its own and
+	// listed in the record. The field is the permission's name and no column;
+	// MaxLength bounds a file's name.
+	Stream bool `json:"stream"`
 	// Index is the kind of blind index ("phone"), empty for none.
 	Index string `json:"index"`
 	// Kind says how a value is written: code, unit, ref, text, bool, time,
-	// date, amount, name, id, phone, email, card, account, staff or
+	// date, amount, name, id, phone, email, card, account, staff, file or
 	// "set:<set of the registry>".
 	Kind string `json:"kind"`
 	// Mask is the one mask profile of the field.

@@ -111,7 +111,8 @@ func TestCatalogueFitsTheRegistry(t *testing.T) {
 		if set, ok := strings.CutPrefix(f.Kind, "set:"); ok && len(v.Allowed(set)) == 0 {
 			t.Errorf("%s: set %s is not in the registry", f.Name, set)
 		}
-		if (f.Group == GroupMeta) == f.Sealed || (f.Class == ClassC2) != f.Sealed || f.MaxLength <= 0 || f.Article == "" || f.ZH == "" || f.EN == "" {
+		hidden := f.Sealed != f.Stream // a field is one of the two, or clear
+		if f.Sealed && f.Stream || (f.Group == GroupMeta) == hidden || (f.Class == ClassC2) != hidden || f.MaxLength <= 0 || f.Article == "" || f.ZH == "" || f.EN == "" {
 			t.Errorf("%s: everything but meta is class C2 and sealed, with length, article and labels", f.Name)
 		}
 		if f.Sealed && (f.Mask == "none" || f.Pad == 0) || !f.Sealed && f.Index != "" {
@@ -130,7 +131,7 @@ func TestCatalogueGroups(t *testing.T) {
 		"identity":   "complainant_name representative_name id_number birth_date address",
 		"contact":    "phone email",
 		"account":    "bank_card account_no transactions",
-		"narrative":  "narrative demand",
+		"narrative":  "narrative demand attachments recordings",
 		"respondent": "respondent_staff_id respondent_name",
 		"handling":   "contact_notes findings plan",
 		"decision":   "decision_text",
