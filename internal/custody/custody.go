@@ -40,6 +40,9 @@ type Config struct {
 	Policy      *policy.Engine
 	Keys        *keyring.Keyring
 	Index       Indexer
+	// Master rewraps keys and tells of their configuration. Nil: no rewrap, no
+	// closing of epochs.
+	Master Master
 	// Calendar and Profile set the due dates: law, and the norm if adopted.
 	Calendar *clock.Calendar
 	Profile  clock.Profile
