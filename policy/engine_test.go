@@ -253,8 +253,11 @@ func TestAdmitAndDecideAgree(t *testing.T) {
 }
 
 func kindOf(role string) string {
-	if role == policy.KindPortal || role == policy.KindApplication {
+	switch role {
+	case policy.KindPortal, policy.KindApplication:
 		return role
+	case "keeper":
+		return policy.KindService
 	}
 	return policy.KindHuman
 }
@@ -323,6 +326,50 @@ func TestFieldsFollowTheCatalogue(t *testing.T) {
 	if n != len(catalogue().Fields) || !d.Obliged("state_reason") || d.Obliged("alarm") {
 		t.Errorf("%d fields, obligations %v", n, d.Obligations())
 	}
+}
+
+// TestKeeperIsTheServiceAlone: no token's kind can act as the service's own upkeep, and the service as nothing else.
+func TestKeeperIsTheServiceAlone(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	for _, kind := range []string{policy.KindHuman, policy.KindApplication, policy.KindPortal, policy.KindService} {
+		for _, role := range policy.Roles() {
+			d := decide(t, e, ask("keep", "keeping", as(role), func(r *policy.Request) {
+				r.Subject.Kind, r.Record.Sensitivity = kind, "whistle"
+			}))
+			if want := kind == policy.KindService && role == "keeper"; d.Allowed() != want {
+				t.Errorf("%s as %s: allowed %v because of %s", kind, role, d.Allowed(), d.TrueReason())
+			}
+			for f, effect := range d.Fields() {
+				if f == "phone" && effect != policy.Deny {
+					t.Errorf("%s as %s is shown %s", kind, role, f)
+				}
+			}
+		}
+	}
+}
+
+// TestDisclosureOpensItsOwnGroups: the approved disclosure names groups; the package holds no other, and no reader gets them by it.
+func TestDisclosureOpensItsOwnGroups(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	approved := func(r *policy.Request) {
+		r.Subject.Grants = []policy.Grant{{Disclosure: true, Record: "c-1", Purpose: r.Purpose, Groups: []string{"narrative"}, From: at, Until: at.Add(time.Hour)}}
+	}
+	late := func(r *policy.Request) { r.At = at.Add(time.Hour) }
+	policytest.Table(t, e, []policytest.Case{
+		row("its own groups", ask("disclose", "legal", as("legal"), stranger, approved),
+			policytest.Answer{Allowed: true, Reason: "released_grant", Groups: map[string]string{"meta": "reveal", "narrative": "reveal"}}),
+		row("expired", ask("disclose", "legal", as("legal"), stranger, approved, late),
+			policytest.Answer{Reason: "disclosure_not_approved", Groups: map[string]string{"meta": "reveal"}}),
+		row("an access grant is none", ask("disclose", "legal", as("legal"), stranger, granted("narrative")),
+			policytest.Answer{Reason: "disclosure_not_approved", Groups: map[string]string{"meta": "reveal"}}),
+		row("it opens to no reader", ask("reveal", "legal", as("legal"), stranger, approved),
+			policytest.Answer{Reason: "not_assigned", Groups: map[string]string{
+				"meta": "reveal", "identity": "mask", "contact": "mask", "account": "mask", "narrative": "mask", "respondent": "mask",
+				"handling": "mask", "decision": "mask", "amount": "mask", "feedback": "mask",
+			}}),
+	})
 }
 
 func TestPortalHidesStaff(t *testing.T) {

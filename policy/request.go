@@ -90,7 +90,7 @@ type Record struct {
 	// EarlierHandlers are the Subject.IDs that handled the complaint before; they are recused when UnderReview (核查).
 	EarlierHandlers []string
 	UnderReview     bool
-	// Held says that a legal hold is open. RetainedUntil is when the longest retention of what is to be erased ends; the zero time means
+	// Held says that a legal hold is open and that the action would take away from what it preserves. RetainedUntil is when the longest retention of what is to be erased ends; the zero time means
 	// that it has not begun to run, or is not known, and so has not ended.
 	Held          bool
 	RetainedUntil time.Time
