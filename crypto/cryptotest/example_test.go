@@ -35,5 +35,5 @@ func ExampleIndexer() {
 func ExampleLoadVectors() {
 	v, err := cryptotest.LoadVectors(os.DirFS("../testdata"))
 	fmt.Println(v.Spec, err)
-	// Output: crypto/FORMAT.md, suite 0x01 <nil>
+	// Output: docs/formats/sealed-field.md, suites 0x01 and 0x02 <nil>
 }

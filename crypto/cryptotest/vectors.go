@@ -20,7 +20,7 @@ func (h *Hex) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Vectors are the known answers of crypto/FORMAT.md: what a second
+// Vectors are the known answers of docs/formats/sealed-field.md: what a second
 // implementation has to reproduce, read and refuse.
 type Vectors struct {
 	Spec            string            `json:"spec"`
@@ -33,21 +33,22 @@ type Vectors struct {
 	IndexInputs     []IndexVector     `json:"index_inputs"`
 }
 
-// ContextVector is the key derivation context of a record's key (rule 1).
+// ContextVector is the key derivation context of a record's key (section 7).
 type ContextVector struct {
 	Institution string `json:"institution"`
 	Record      string `json:"record"`
+	Kind        byte   `json:"kind"`
 	Generation  uint32 `json:"generation"`
 	Context     Hex    `json:"context"`
 }
 
-// CommitVector is the commitment to a data key (rule 2).
+// CommitVector is the commitment to a data key (section 8).
 type CommitVector struct {
 	DEK        Hex `json:"dek"`
 	Commitment Hex `json:"commitment"`
 }
 
-// Place is where a field belongs (rule 3).
+// Place is where a field belongs (section 3).
 type Place struct {
 	Suite         byte   `json:"suite"`
 	Kind          byte   `json:"kind"`
@@ -60,7 +61,7 @@ type Place struct {
 	Revision      uint64 `json:"revision"`
 }
 
-// FieldVector is one sealed field with every intermediate result (rules 3 to 6).
+// FieldVector is one sealed field with every intermediate result (sections 3 to 5).
 type FieldVector struct {
 	Name     string `json:"name"`
 	DEK      Hex    `json:"dek"`
@@ -89,12 +90,13 @@ type ManifestField struct {
 	Path     string `json:"path"`
 	Revision uint64 `json:"revision"`
 	Suite    byte   `json:"suite"`
-	SHA256   Hex    `json:"sha256"`
+	Digest   Hex    `json:"digest"`
 }
 
-// ManifestVector is one manifest (rule 7).
+// ManifestVector is one manifest (section 6).
 type ManifestVector struct {
 	Name          string          `json:"name"`
+	Suite         byte            `json:"suite"`
 	DEK           Hex             `json:"dek"`
 	Institution   string          `json:"institution"`
 	Record        string          `json:"record"`
@@ -106,15 +108,17 @@ type ManifestVector struct {
 	Stored        Hex             `json:"stored"`
 }
 
-// RefusedManifest is a stored manifest that must not verify against the first
-// of the Manifests, and why.
+// RefusedManifest is a stored manifest that must not verify with what the named
+// manifest was made for (its key, record, attributes), read as Suite, and why.
 type RefusedManifest struct {
 	Name    string `json:"name"`
+	Against string `json:"against"`
+	Suite   byte   `json:"suite"`
 	Stored  Hex    `json:"stored"`
 	Finding string `json:"finding"`
 }
 
-// IndexVector is the input of a blind index token (rule 8), with the token
+// IndexVector is the input of a blind index token (section 9), with the token
 // under a given HMAC key.
 type IndexVector struct {
 	Institution string `json:"institution"`
