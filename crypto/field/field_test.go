@@ -95,6 +95,44 @@ func TestLengthsAreHidden(t *testing.T) {
 	}
 }
 
+// TestOneLengthPerBucket: from any length to the end of its bucket the envelope
+// has one length, one byte more makes it longer, and its first 20 bytes, all
+// that is clear, are equal. So of a length the bucket is all that shows.
+func TestOneLengthPerBucket(t *testing.T) {
+	t.Parallel()
+	eachSuite(t, func(t *testing.T, suite byte) {
+		k := newKey(t)
+		o, s := resealer(t, k, k)
+		rapid.Check(t, func(t *rapid.T) {
+			shape := rapid.SampledFrom([]field.Shape{field.Short, field.Text}).Draw(t, "shape")
+			seal := func(n int) []byte {
+				env, err := field.Seal(k, placeIn(suite), make([]byte, n), shape)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return env
+			}
+			n := rapid.IntRange(0, 1<<rapid.IntRange(0, 16).Draw(t, "size")).Draw(t, "length")
+			one := seal(n)
+			room := len(one) - field.Overhead
+			within := seal(rapid.IntRange(n, room-1).Draw(t, "within"))
+			full := seal(room - 1) // one byte is the marker's
+			if len(within) != len(one) || len(full) != len(one) || !bytes.Equal(within[:20], one[:20]) {
+				t.Fatalf("%d bytes seal as %d, %d as %d", n, len(one), room-1, len(full))
+			}
+			if more := seal(room); len(more) <= len(one) {
+				t.Fatalf("%d bytes seal as %d, and so do %d", n, len(one), room)
+			}
+			if room > 64 && shape == field.Text && float64(room) > 1.12*float64(n+1) {
+				t.Fatalf("%d bytes of text take %d", n, room)
+			}
+			if again, err := field.Reseal(o, placeIn(suite), within, s, renewedIn(suite)); err != nil || len(again) != len(one) {
+				t.Fatalf("resealed as %d bytes, %v", len(again), err)
+			}
+		})
+	})
+}
+
 func TestSealRefusesBadPlaces(t *testing.T) {
 	t.Parallel()
 	k := newKey(t)

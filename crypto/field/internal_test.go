@@ -6,8 +6,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"hash"
 	"testing"
 
+	"github.com/emmansun/gmsm/sm3"
 	"pgregory.net/rapid"
 )
 
@@ -37,29 +40,40 @@ func TestExpandEqualsStandardLibrary(t *testing.T) {
 
 func TestFieldKeyEqualsStandardLibrary(t *testing.T) {
 	t.Parallel()
-	dek := bytes.Repeat([]byte{5}, KeySize)
-	k, err := NewKey(bytes.Clone(dek))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := k.take()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for rev := range uint64(3) {
-		p := Place{Institution: "i", Record: "r", RecordType: "t", Path: "p", Revision: rev}
-		if err := k.ready(c, Suite1); err != nil {
-			t.Fatal(err)
-		}
-		c.fieldKey(&p, flagPadded)
-		sum := sha256.Sum256(p.appendAAD(nil, flagPadded))
-		want, err := hkdf.Expand(sha256.New, dek, labelField+"\x01"+string(sum[:]), KeySize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(c.sub[:], want) {
-			t.Errorf("revision %d: field key %x, want %x", rev, c.sub, want)
-		}
+	for suite, tc := range map[byte]struct {
+		hash func() hash.Hash
+		size int
+	}{Suite1: {sha256.New, KeySize}, Suite2: {sm3.New, sm4KeySize}} {
+		t.Run(fmt.Sprintf("suite%d", suite), func(t *testing.T) {
+			if CheckSuite(suite) != nil {
+				t.Skip("fips140=only: suite 0x02")
+			}
+			data := bytes.Repeat([]byte{5}, KeySize)
+			k, err := NewKey(bytes.Clone(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := k.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.ready(c, suite); err != nil {
+				t.Fatal(err)
+			}
+			for rev := range uint64(3) {
+				p := Place{Institution: "i", Record: "r", RecordType: "t", Path: "p", Revision: rev, Suite: suite}
+				c.fieldKey(&p, flagPadded)
+				h := tc.hash()
+				h.Write(p.appendAAD(nil, flagPadded))
+				want, err := hkdf.Expand(tc.hash, data, labelField+string([]byte{suite})+string(h.Sum(nil)), tc.size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := c.sub[:tc.size]; !bytes.Equal(got, want) {
+					t.Errorf("revision %d: field key %x, want %x", rev, got, want)
+				}
+			}
+		})
 	}
 }
 
