@@ -17,12 +17,15 @@ type edge struct {
 	published audit.Checkpoint // zero Size: nothing yet
 }
 
-// reader reads tiles of the store; where a partial tile is gone, the full one that replaced it.
-func (p *Publisher) reader(ctx context.Context) audit.TileReader {
+// reader reads tiles of the publisher's store.
+func (p *Publisher) reader(ctx context.Context) audit.TileReader { return tiles(ctx, p.cfg.Store) }
+
+// tiles reads tiles of a store; where a partial tile is gone, the full one that replaced it.
+func tiles(ctx context.Context, store Store) audit.TileReader {
 	return func(level int, index uint64, width int) ([]byte, error) {
-		data, err := p.cfg.Store.Get(ctx, audit.TilePath(level, index, width))
+		data, err := store.Get(ctx, audit.TilePath(level, index, width))
 		if errors.Is(err, fs.ErrNotExist) && width < audit.TileWidth {
-			data, err = p.cfg.Store.Get(ctx, audit.TilePath(level, index, audit.TileWidth))
+			data, err = store.Get(ctx, audit.TilePath(level, index, audit.TileWidth))
 		}
 		if err != nil {
 			return nil, err
