@@ -52,20 +52,22 @@ func (l *Log) Openings(ctx context.Context, entryID uint64) ([]Opening, error) {
 	if err != nil {
 		return nil, unavailable("reading openings", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o Opening, err error) {
-		var salt []byte
-		if err = row.Scan(&o.EntryID, &o.Path, &salt, &o.ValueSealed); err != nil {
-			return o, err
-		}
-		if copy(o.Salt[:], salt) != len(o.Salt) {
-			return o, fmt.Errorf("salt of %d bytes: %w", len(salt), ErrTampered)
-		}
-		return o, nil
-	})
+	list, err := pgx.CollectRows(rows, scanOpening)
 	if err != nil {
 		return nil, unavailable("reading openings", err)
 	}
 	return list, nil
+}
+
+func scanOpening(row pgx.CollectableRow) (o Opening, err error) {
+	var salt []byte
+	if err = row.Scan(&o.EntryID, &o.Path, &salt, &o.ValueSealed); err != nil {
+		return o, err
+	}
+	if copy(o.Salt[:], salt) != len(o.Salt) {
+		return o, fmt.Errorf("salt of %d bytes: %w", len(salt), ErrTampered)
+	}
+	return o, nil
 }
 
 // EraseOpenings deletes what opens the commitments of an entry and returns how many there were. The leaf keeps the commitments:
@@ -76,4 +78,49 @@ func (l *Log) EraseOpenings(ctx context.Context, q Executor, entryID uint64) (in
 		return 0, unavailable("erasing openings", err)
 	}
 	return tag.RowsAffected(), nil
+}
+
+// OpeningsOf returns, with tx, what can still be opened of a subject's entries, those that wait for an index included. It walks the
+// whole trail of the subject. For whoever renews the key that the values were sealed under.
+func (l *Log) OpeningsOf(ctx context.Context, tx pgx.Tx, subject string) ([]Opening, error) {
+	rows, err := tx.Query(ctx, `
+		with recursive walk as (
+			select l.entry_id, l.prev_id
+			from audit.trail t join audit.leaf l on l.institution = t.institution and l.entry_id = t.last_id
+			where t.institution = $1 and t.subject = $2
+			union all
+			select l.entry_id, l.prev_id
+			from walk w join audit.leaf l on l.institution = $1 and l.entry_id = w.prev_id
+			where w.prev_id > 0
+		), mine as (
+			select entry_id from walk
+			union all
+			select p.id from audit.pending p join audit.entry e on e.institution = p.institution and e.id = p.id
+			where p.institution = $1 and e.subject = $2
+		)
+		select o.entry_id, o.path, o.salt, o.value_sealed
+		from mine m join audit.opening o on o.institution = $1 and o.entry_id = m.entry_id order by o.entry_id, o.path`,
+		l.cfg.Institution, subject)
+	if err != nil {
+		return nil, unavailable("reading openings", err)
+	}
+	list, err := pgx.CollectRows(rows, scanOpening)
+	if err != nil {
+		return nil, unavailable("reading openings", err)
+	}
+	return list, nil
+}
+
+// ReplaceOpenings stores openings in place of those of the same entry and path, with the transaction that read them.
+func (l *Log) ReplaceOpenings(ctx context.Context, q Executor, openings ...Opening) error {
+	ids, paths := make([]int64, len(openings)), make([]string, len(openings))
+	for i, o := range openings {
+		ids[i], paths[i] = int64(o.EntryID), o.Path
+	}
+	_, err := q.Exec(ctx, `delete from audit.opening o using unnest($2::bigint[], $3::text[]) as u (id, path)
+		where o.institution = $1 and o.entry_id = u.id and o.path = u.path`, l.cfg.Institution, ids, paths)
+	if err != nil {
+		return unavailable("replacing openings", err)
+	}
+	return l.PutOpening(ctx, q, openings...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/policy"
@@ -20,7 +21,10 @@ type question struct {
 	id              string   // complaint id; empty for actions without a record
 	transition      string   // name, for action transition
 	requester       string   // whose request is decided on, for reviews
+	involved        []string // who else acted on it before, for reviews
+	seconded        bool     // of a disclosure, that the first of two assents is given
 	fields          []string // fields that must all be allowed, by catalogue name
+	groups          []string // field groups to erase; none: all of the record
 	metaOnly        bool     // a read of clear attributes alone
 }
 
@@ -35,6 +39,10 @@ type asked struct {
 	row      *store.Complaint // nil for actions without a record
 	key      *store.Wrapped
 	decision policy.Decision
+	// lent is the record's key if its page has borrowed it; see borrowAll.
+	lent *keyring.LendResult
+	// erased: of a trail, that its record is (see gone).
+	erased *Erased
 	// stale: of a page's row, that it is older than the log (see fresh).
 	stale bool
 	// What a search looks for, normalised; empty for anything else.
@@ -49,6 +57,16 @@ const nowhere = "00000000-0000-0000-0000-000000000000"
 // askRecord decides on one record. Refusals are durable before they are
 // returned; an unknown id and a record whose metadata is denied are one answer.
 func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, error) {
+	a, err := d.meet(ctx, c, q)
+	if err != nil || a.erased != nil {
+		return a, err
+	}
+	return a, d.decide(ctx, a)
+}
+
+// meet gathers what a decision on one record needs. Of an erased record it has
+// the last word: an error, or the question about its trail already decided.
+func (d *Door) meet(ctx context.Context, c Caller, q question) (*asked, error) {
 	a, err := d.begin(ctx, c, q)
 	if err != nil {
 		return nil, err
@@ -78,7 +96,14 @@ func (d *Door) askRecord(ctx context.Context, c Caller, q question) (*asked, err
 	if a.row == nil {
 		return nil, d.notFound(ctx, a)
 	}
-	return a, d.decide(ctx, a)
+	erased, err := d.gone(ctx, a)
+	if err == nil && erased != nil {
+		err = d.decideErased(ctx, a, erased)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // ask decides on an action without a record.
@@ -140,6 +165,10 @@ func (d *Door) begin(ctx context.Context, c Caller, q question) (*asked, error) 
 func (a *asked) know(s *store.Subject) {
 	a.facts = s
 	a.subject = policy.Subject{ID: a.caller.Person, Kind: string(a.caller.Kind)}
+	if a.caller.keeper {
+		a.subject.Roles = []string{keeperRole}
+		return
+	}
 	if a.caller.Kind == Portal {
 		a.subject.Roles = intersect(a.caller.Roles, []string{"portal"})
 		a.subject.DataSubjectToken = []byte(a.caller.Subject)
@@ -220,16 +249,33 @@ func intersect(a, b []string) []string {
 // request is the policy's question about a row; a nil row asks without one.
 func (a *asked) request(institution string, row *store.Complaint) policy.Request {
 	r := policy.Request{Institution: institution, Action: a.action, Purpose: a.purpose, Transition: a.transition,
-		Requester: a.requester, Subject: a.subject, At: a.at}
+		Requester: a.requester, Involved: a.involved, Seconded: a.seconded, Subject: a.subject, At: a.at}
 	if row == nil {
 		return r
 	}
 	r.Record = policy.Record{ID: row.ID, Department: row.Department, Assignee: row.Assignee, Level: row.Level, Stage: row.Stage,
-		Sensitivity: row.Sensitivity, RespondentTokens: row.RespondentTokens, EarlierHandlers: row.EarlierHandlers, UnderReview: row.UnderReview}
+		Sensitivity: row.Sensitivity, RespondentTokens: row.RespondentTokens, EarlierHandlers: row.EarlierHandlers, UnderReview: row.UnderReview,
+		Held: a.takesAway(row)}
+	if a.action == "erase_approve" && row.Stage != complaint.StageOpen {
+		r.Record.RetainedUntil = retainedUntil(row, a.groups)
+	}
 	if a.caller.Kind == Portal {
 		r.Record.DataSubjectToken = []byte(row.ID)
 	}
+	// Adding takes nothing away from what a hold preserves.
+	r.Record.Held = held(row) && (a.action != "amend" || a.replaces(row))
+	if a.action == "erase_approve" && row.Stage != complaint.StageOpen {
+		r.Record.RetainedUntil = retainedUntil(row, a.groups)
+	}
 	return r
+}
+
+// replaces reports whether one of the fields asked about has a stored value.
+func (a *asked) replaces(row *store.Complaint) bool {
+	return slices.ContainsFunc(a.fields, func(name string) bool {
+		envelope, _ := row.Field(name)
+		return envelope != nil
+	})
 }
 
 // admit decides what needs no record, so that a role that may never do this
@@ -420,6 +466,8 @@ func storeError(err error) error {
 		return ErrNotFound
 	case errors.Is(err, store.ErrStale):
 		return ErrStale
+	case errors.Is(err, store.ErrIndexMoved):
+		return fmt.Errorf("%w: %w", ErrStoreUnavailable, err)
 	}
 	return err
 }

@@ -46,7 +46,12 @@ func (d *Door) OpenBreakGlass(ctx context.Context, c Caller, b BreakGlass) (*Bre
 	row := store.BreakGlass{Institution: d.cfg.Institution, ID: b.ID, Complaint: b.Complaint, Person: c.Person, Ticket: b.Ticket,
 		ReasonSealed: sealed, OpenedAt: a.at, Until: until}
 	event := a.event("breakglass.opened", a.row, facts)
-	ref, err := d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertBreakGlass(ctx, tx, row) })
+	ref, err := d.changeRegister(ctx, event, func(tx pgx.Tx) error {
+		if err := d.holdKey(ctx, tx, a.row); err != nil {
+			return err
+		}
+		return d.cfg.Store.InsertBreakGlass(ctx, tx, row)
+	})
 	if err != nil {
 		return nil, err
 	}

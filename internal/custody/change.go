@@ -2,6 +2,8 @@ package custody
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,20 +14,27 @@ import (
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/blindindex"
 	"github.com/sealtrail/sealtrail/crypto/field"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/intake"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
-
-// indexEpoch is the generation of all blind indexes. A rotation writes a new
-// epoch beside the old one.
-const indexEpoch = 1
 
 // change is what alter writes beside the row itself.
 type change struct {
 	kind   string
 	facts  audit.Facts
 	values sealing
+	// within is what else belongs to the transaction; nil: nothing.
+	within func(ctx context.Context, tx pgx.Tx) error
+}
+
+// write runs within, if there is one.
+func (ch *change) write(ctx context.Context, tx pgx.Tx) error {
+	if ch.within == nil {
+		return nil
+	}
+	return ch.within(ctx, tx)
 }
 
 // sealing holds the values to seal, by field name; nil empties the field.
@@ -37,7 +46,7 @@ func (s sealing) names() []string { return slices.Sorted(maps.Keys(s)) }
 func (s sealing) indexed() []string {
 	var names []string
 	for _, name := range s.names() {
-		if f, ok := complaint.FieldByName(name); ok && f.Index != "" {
+		if indexed(name) {
 			names = append(names, name)
 		}
 	}
@@ -53,8 +62,8 @@ type Indexer interface {
 // IndexItem is one normalised value to index.
 type IndexItem = blindindex.Item
 
-// indexItems normalises the indexed fields of s. A value that is no valid
-// identifier of its kind is a Problem at its field.
+// indexItems normalises the indexed fields of s, for generations to expand. A
+// value that is no valid identifier of its kind is a Problem at its field.
 func (s sealing) indexItems(reference string) ([]IndexItem, error) {
 	var items []IndexItem
 	var problems []intake.Problem
@@ -67,7 +76,7 @@ func (s sealing) indexItems(reference string) ([]IndexItem, error) {
 			problems = append(problems, problemAt("/fields/"+name, "malformed"))
 			continue
 		}
-		items = append(items, IndexItem{Field: name, Epoch: indexEpoch, Normalised: normalised, Reference: reference})
+		items = append(items, IndexItem{Field: name, Normalised: normalised, Reference: reference})
 	}
 	if len(problems) > 0 {
 		return nil, &InvalidError{problems}
@@ -80,17 +89,27 @@ func normalise(name, value string) ([]byte, error) {
 	return blindindex.Normalise(blindindex.Kind(f.Index), value)
 }
 
+// tokens are those of some values: all of them, and those of the generations of
+// the index that searches use. The others only a row itself carries.
+type tokens struct{ all, searched []store.Token }
+
 // tokens asks Vault for the tokens of the indexed values.
-func (d *Door) tokens(ctx context.Context, values sealing, receipt pglog.Receipt) ([]store.Token, error) {
+func (d *Door) tokens(ctx context.Context, values sealing, receipt pglog.Receipt) (tokens, error) {
 	items, err := values.indexItems(reference(receipt))
 	if err != nil || len(items) == 0 {
-		return nil, err
+		return tokens{}, err
 	}
-	tokens, err := d.cfg.Index.Tokens(ctx, items)
+	g, err := d.index.get(ctx, d)
 	if err != nil {
-		return nil, keyError(err)
+		return tokens{}, err
 	}
-	return pair(items, tokens), nil
+	items = g.expand(items)
+	macs, err := d.cfg.Index.Tokens(ctx, items)
+	if err != nil {
+		return tokens{}, keyError(err)
+	}
+	all := pair(items, macs)
+	return tokens{all, g.searched(all)}, nil
 }
 
 func pair(items []IndexItem, tokens [][]byte) []store.Token {
@@ -99,6 +118,66 @@ func pair(items []IndexItem, tokens [][]byte) []store.Token {
 		list[i] = store.Token{Field: item.Field, Epoch: item.Epoch, Token: tokens[i]}
 	}
 	return list
+}
+
+// rewrite seals what a change brings and writes it with its event: under the
+// record's own key, or, if the institution has chosen another suite since,
+// under a new one. If it fails, the log hears what came of the intent.
+func (d *Door) rewrite(ctx context.Context, a *asked, receipt pglog.Receipt, o *opened, next *store.Complaint, ch change) (pglog.Pending, error) {
+	suite, err := d.chosenSuite(ctx)
+	for attempt := 0; err == nil; attempt++ {
+		var pending pglog.Pending
+		if suite == max(a.row.Suite, field.Suite1) {
+			pending, err = d.rewriteHere(ctx, a, receipt, o, next, ch)
+		} else {
+			pending, err = d.rewriteAnew(ctx, a, receipt, o, next, ch, suite)
+		}
+		if err == nil {
+			return pending, nil
+		}
+		if d.index.moved(err) && attempt < 2 {
+			err = nil // the index has another generation by now: once more
+		}
+	}
+	if broke(err) {
+		return pglog.Pending{}, d.broken(ctx, a, receipt, err)
+	}
+	// Whoever came first wins; otherwise a lost answer leaves open whether the
+	// change was made, and its event, or its absence, tells.
+	result := "cancelled"
+	if errors.Is(err, errUnknown) {
+		result = "unknown"
+	}
+	d.outcome(ctx, a, []pglog.Receipt{receipt}, o, result)
+	return pglog.Pending{}, err
+}
+
+// broke says that an error is about stored data, or about a key that is gone.
+func broke(err error) bool {
+	return errors.Is(err, field.ErrIntegrity) || errors.Is(err, field.ErrDestroyed) || errors.Is(err, keyring.ErrRetired)
+}
+
+func (d *Door) rewriteHere(ctx context.Context, a *asked, receipt pglog.Receipt, o *opened, next *store.Complaint, ch change) (pglog.Pending, error) {
+	tokens, err := d.tokens(ctx, ch.values, receipt)
+	if err != nil {
+		return pglog.Pending{}, err
+	}
+	if err := d.reseal(o, a.row, next, ch.values, tokens.all); err != nil {
+		return pglog.Pending{}, err
+	}
+	return d.commit(ctx, next, a.row.Revision, ch, tokens.searched, a.event(ch.kind, next, ch.facts))
+}
+
+func (d *Door) rewriteAnew(ctx context.Context, a *asked, receipt pglog.Receipt, o *opened, next *store.Complaint, ch change, suite uint8) (pglog.Pending, error) {
+	tokens, err := d.tokens(ctx, ch.values, receipt)
+	if err != nil {
+		return pglog.Pending{}, err
+	}
+	return d.regenerate(ctx, a, receipt, o, next, regen{suite: suite, why: becauseSuite, values: ch.values, tokens: tokens,
+		within: func(ctx context.Context, tx pgx.Tx, _ store.DestroyedKey) error { return ch.write(ctx, tx) },
+		events: func(next *store.Complaint, _ store.DestroyedKey) []audit.Body {
+			return []audit.Body{a.event(ch.kind, next, ch.facts)}
+		}})
 }
 
 // reseal moves next to the revision after was: it seals the new values, keeps
@@ -170,8 +249,8 @@ func shapeOf(name string) field.Shape {
 	return field.Short
 }
 
-// setTokens keeps the tokens that the row itself carries: the staff complained
-// about, for recusal, and the complainant, for repeats.
+// setTokens keeps the tokens that the row itself carries, of the first
+// generation: the staff complained about, for recusal, and the complainant.
 func setTokens(row *store.Complaint, values sealing, tokens []store.Token) {
 	if _, changed := values["respondent_staff_id"]; changed {
 		row.RespondentTokens = nil
@@ -180,6 +259,9 @@ func setTokens(row *store.Complaint, values sealing, tokens []store.Token) {
 		row.DataSubjectToken = nil
 	}
 	for _, t := range tokens {
+		if t.Epoch != firstEpoch {
+			continue
+		}
 		switch t.Field {
 		case "respondent_staff_id":
 			row.RespondentTokens = append(row.RespondentTokens, t.Token)
@@ -191,14 +273,17 @@ func setTokens(row *store.Complaint, values sealing, tokens []store.Token) {
 
 // commit writes the row and its event in one transaction: lock, compare the
 // revision, alter, append. No Vault and no OPA call happens in here.
-func (d *Door) commit(ctx context.Context, next *store.Complaint, was uint64, retoken []string, tokens []store.Token, event audit.Body) (pglog.Pending, error) {
+func (d *Door) commit(ctx context.Context, next *store.Complaint, was uint64, ch change, tokens []store.Token, event audit.Body) (pglog.Pending, error) {
 	if err := complaint.CheckFacts(event.Kind, event.Facts); err != nil {
 		return pglog.Pending{}, err
 	}
 	ctx, done := d.stage(ctx, stageCommit)
 	var pending []pglog.Pending
 	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error {
-		if err := d.cfg.Store.Update(ctx, tx, next, was, retoken, tokens); err != nil {
+		if err := d.cfg.Store.Update(ctx, tx, next, was, ch.values.indexed(), tokens); err != nil {
+			return err
+		}
+		if err := ch.write(ctx, tx); err != nil {
 			return err
 		}
 		var err error
@@ -207,9 +292,18 @@ func (d *Door) commit(ctx context.Context, next *store.Complaint, was uint64, re
 	})
 	done(err)
 	if err != nil {
-		return pglog.Pending{}, txError(err)
+		return pglog.Pending{}, uncommitted(txError(err))
 	}
 	return pending[0], nil
+}
+
+// uncommitted marks the error of a transaction of which it is not known whether
+// it was committed.
+func uncommitted(err error) error {
+	if errors.Is(err, ErrStale) || errors.Is(err, store.ErrIndexMoved) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, errUnknown)
 }
 
 // checkAmend validates the fields of an amendment before anything is asked.
@@ -232,6 +326,9 @@ func checkAmend(r AmendRequest) (sealing, error) {
 			value := strings.TrimSpace(*r.Fields[name])
 			problems = append(problems, intake.CheckField(name, value)...)
 			values[name] = &value
+			if value == "" && indexed(name) {
+				values[name] = nil // an empty identifier is none: nothing could find it
+			}
 		}
 	}
 	if len(problems) > 0 {

@@ -82,7 +82,9 @@ type filing struct {
 	at     int // position in the answer
 	draft  intake.Draft
 	values sealing
-	items  []IndexItem
+	items  []IndexItem // normalised
+	wanted []IndexItem // the same for each generation
+	tokens []store.Token
 	row    *store.NewComplaint
 	// Joins over the complainant, made here so that the log needs no pseudonym
 	// of her: an earlier complaint of hers, and one about the same matter.
@@ -102,8 +104,10 @@ func (d *Door) store(ctx context.Context, a *asked, drafts []intake.Draft, use *
 			return failAll(out, filings, err)
 		}
 		err = d.insert(ctx, a, filings, use, out)
-		// Somebody else stored one of them meanwhile: look again, once or twice.
-		if err == nil || !errors.Is(err, store.ErrDuplicate) || attempt == 2 {
+		// Somebody else stored one of them meanwhile, or moved the index: look
+		// again, once or twice.
+		moved := d.index.moved(err)
+		if err == nil || !moved && !errors.Is(err, store.ErrDuplicate) || attempt == 2 {
 			return failAll(out, filings, err)
 		}
 	}
@@ -241,12 +245,22 @@ func (d *Door) created(row *store.Complaint, ref AuditRef) *Created {
 // prepare mints keys and asks for tokens, at the same time and each in as few
 // Vault calls as possible, and then seals.
 func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
+	suite, err := d.chosenSuite(ctx)
+	if err != nil {
+		return err
+	}
+	index, err := d.index.get(ctx, d)
+	if err != nil {
+		return err
+	}
 	mints := make([]keyring.MintRequest, len(filings))
 	var items []IndexItem
 	for i, f := range filings {
 		f.row = d.newRow(a, f)
+		f.row.Suite = suite
 		mints[i] = keyring.MintRequest{ID: keyID(&f.row.Complaint), Reference: f.row.ID}
-		items = append(items, f.items...)
+		f.wanted = index.expand(f.items)
+		items = append(items, f.wanted...)
 	}
 	var minted []keyring.MintResult
 	var tokens [][]byte
@@ -258,7 +272,7 @@ func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
 		}
 		return err
 	})
-	err := group.Wait()
+	err = group.Wait()
 	defer func() {
 		for i, m := range minted {
 			m.Lease.Release()
@@ -272,13 +286,14 @@ func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
 		return keyError(err)
 	}
 	for i, f := range filings {
-		n := len(f.items)
-		f.row.Tokens, tokens = pair(f.items, tokens[:n]), tokens[n:]
+		n := len(f.wanted)
+		f.tokens, tokens = pair(f.wanted, tokens[:n]), tokens[n:]
+		f.row.Tokens = index.searched(f.tokens)
 		if err := sealNew(f, minted[i]); err != nil {
 			return keyError(err)
 		}
 	}
-	return d.markRepeats(ctx, a, filings)
+	return d.markRepeats(ctx, a, filings, index.current())
 }
 
 // sealNew seals a new row's fields and signs its first manifest.
@@ -293,7 +308,7 @@ func sealNew(f *filing, m keyring.MintResult) error {
 	}
 	defer sealer.Close()
 	row := &f.row.Complaint
-	setTokens(row, f.values, f.row.Tokens)
+	setTokens(row, f.values, f.tokens)
 	digests, err := seal(sealer, row, f.values)
 	if err != nil {
 		return err
@@ -331,11 +346,11 @@ func (d *Door) newRow(a *asked, f *filing) *store.NewComplaint {
 
 // markRepeats finds complaints of the same person about the same business or
 // product within the window, stored or earlier in this batch.
-func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing) error {
+func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing, epoch uint32) error {
 	var tokens []store.Token
 	for _, f := range filings {
-		if t := f.row.DataSubjectToken; t != nil {
-			tokens = append(tokens, store.Token{Field: "id_number", Epoch: indexEpoch, Token: t})
+		if t := f.person(epoch); t != nil {
+			tokens = append(tokens, *t)
 		}
 	}
 	earlier, err := d.cfg.Store.EarlierByToken(ctx, d.cfg.Institution, tokens, a.at.Add(-2*repeatWithin))
@@ -347,13 +362,25 @@ func (d *Door) markRepeats(ctx context.Context, a *asked, filings []*filing) err
 		byToken[e.Token] = append(byToken[e.Token], e)
 	}
 	for _, f := range filings {
-		if f.row.DataSubjectToken == nil {
+		person := f.person(epoch)
+		if person == nil {
 			continue
 		}
-		token := string(f.row.DataSubjectToken)
+		token := string(person.Token)
 		f.earlier = slices.ContainsFunc(byToken[token], func(e store.Earlier) bool { return !e.ReceivedAt.After(f.row.ReceivedAt) })
 		f.repeat = slices.ContainsFunc(byToken[token], func(e store.Earlier) bool { return repeats(&f.row.Complaint, e) })
 		byToken[token] = append(byToken[token], store.Earlier{ReceivedAt: f.row.ReceivedAt, BusinessCode: f.row.BusinessCode, ProductCode: f.row.ProductCode})
+	}
+	return nil
+}
+
+// person is the token of the complainant's identity number in a generation; nil
+// if she gave none.
+func (f *filing) person(epoch uint32) *store.Token {
+	for i := range f.tokens {
+		if t := &f.tokens[i]; t.Field == "id_number" && t.Epoch == epoch {
+			return t
+		}
 	}
 	return nil
 }
@@ -415,7 +442,7 @@ func (d *Door) write(ctx context.Context, rows []*store.NewComplaint, events []a
 func recordedFacts(f *filing) audit.Facts {
 	row := f.row
 	facts := audit.Facts{"received_at": stamp(row.ReceivedAt), "received_evidence": row.ReceivedEvidence, "channel": row.Channel,
-		"source": row.Source, "level": row.Level, "occurred_at": stamp(row.RecordedAt), "repeat_180d": f.repeat, "same_business_180d": f.repeat, "earlier_own_complaint": f.earlier, "referral": row.Referral,
+		"source": row.Source, "level": row.Level, "occurred_at": stamp(row.RecordedAt), "suite": int(max(row.Suite, field.Suite1)), "repeat_180d": f.repeat, "same_business_180d": f.repeat, "earlier_own_complaint": f.earlier, "referral": row.Referral,
 		"party_type": row.PartyType, "group": row.GroupFlag, "third_party": row.ThirdParty != ""}
 	for name, value := range map[string]string{"type": row.Type, "business": row.BusinessCode, "product": row.ProductCode,
 		"reason_class": row.ReasonCode, "department": row.Department, "branch": row.Branch, "amount_band": row.AmountBand} {

@@ -24,6 +24,7 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/clock"
 	"github.com/sealtrail/sealtrail/internal/complaint"
+	"github.com/sealtrail/sealtrail/internal/filestore"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/policy"
 )
@@ -48,10 +49,17 @@ type Config struct {
 	Profile  clock.Profile
 	// Figures answers supervision reports from the published log.
 	Figures Figures
-	Now     func() time.Time     // default time.Now; judges deadlines and duties
-	Logger  *slog.Logger         // default slog.Default
-	Tracer  trace.TracerProvider // default none
-	Meter   metric.MeterProvider // default none
+	// Files keeps attachments and recordings, sealed. Nil: none are taken.
+	Files filestore.Store
+	// MaxFile is the longest file that is taken, in bytes; 0 means 2 GiB.
+	MaxFile int64
+	// Proofs proves entries from the published log, for receipts of erasures.
+	// Nil: no receipts.
+	Proofs Proofs
+	Now      func() time.Time     // default time.Now; judges deadlines and duties
+	Logger   *slog.Logger         // default slog.Default
+	Tracer   trace.TracerProvider // default none
+	Meter    metric.MeterProvider // default none
 }
 
 // Door is the custody of one institution's complaints. It is safe for
@@ -61,6 +69,8 @@ type Door struct {
 	outcomes chan audit.Body
 	idem     idempotencyKey
 	register register
+	index    index
+	choice   choice
 	*instruments
 }
 
@@ -178,7 +188,13 @@ func (d *Door) Amend(ctx context.Context, c Caller, r AmendRequest) (*View, erro
 	if a.row.Revision != r.Revision {
 		return nil, d.told(ctx, a, ErrStale)
 	}
+	if held(a.row) && overwrites(a.row, values) {
+		return nil, d.told(ctx, a, &ConflictError{Code: "legal_hold", State: a.row.State})
+	}
 	next := *a.row
+	if err := d.retain(ctx, &next, values); err != nil {
+		return nil, err
+	}
 	facts := audit.Facts{"fields_changed": len(r.Fields), "correction": true}
 	return d.alter(ctx, a, &next, change{kind: "complaint.amended", facts: facts, values: values})
 }
@@ -207,7 +223,7 @@ func (d *Door) Transition(ctx context.Context, c Caller, r TransitionRequest) (*
 }
 
 // alter is the second half of Amend and Transition: record the intent, borrow
-// the key, seal, and then in one transaction lock the row, compare its
+// the key, seal (rewrite), and then in one transaction lock the row, compare its
 // revision, write it and append the event. Both are there, or neither.
 func (d *Door) alter(ctx context.Context, a *asked, next *store.Complaint, ch change) (*View, error) {
 	// 2 record. The intent names no field: altering discloses none.
@@ -216,31 +232,15 @@ func (d *Door) alter(ctx context.Context, a *asked, next *store.Complaint, ch ch
 		return nil, err
 	}
 	// 3 borrow the key and verify what is stored, so that no tampered row is
-	// ever sealed anew; tokens come from Vault before the transaction opens.
+	// ever sealed anew.
 	opened, err := d.open(ctx, a, receipt, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer opened.close()
-	tokens, err := d.tokens(ctx, ch.values, receipt)
+	// 4 seal, alter and record, in one transaction
+	pending, err := d.rewrite(ctx, a, receipt, opened, next, ch)
 	if err != nil {
-		d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, "cancelled")
-		return nil, err
-	}
-	if err := d.reseal(opened, a.row, next, ch.values, tokens); err != nil {
-		return nil, d.broken(ctx, a, receipt, err)
-	}
-	// 4 alter and record, in one transaction
-	event := a.event(ch.kind, next, ch.facts)
-	pending, err := d.commit(ctx, next, a.row.Revision, ch.values.indexed(), tokens, event)
-	if err != nil {
-		// Whoever came first wins; otherwise a lost answer leaves open whether
-		// the change was made, and its event, or its absence, tells.
-		result := "unknown"
-		if errors.Is(err, ErrStale) {
-			result = "cancelled"
-		}
-		d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, result)
 		return nil, err
 	}
 	d.outcome(ctx, a, []pglog.Receipt{receipt}, opened, "answered")

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
@@ -115,6 +116,9 @@ func (d *Door) outcome(ctx context.Context, a *asked, intents []pglog.Receipt, o
 
 // Run writes queued outcomes until ctx ends, then drains the queue.
 func (d *Door) Run(ctx context.Context) error {
+	var follower sync.WaitGroup
+	follower.Go(func() { d.followSuite(ctx) })
+	defer follower.Wait()
 	for {
 		select {
 		case <-ctx.Done():

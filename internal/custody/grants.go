@@ -41,7 +41,12 @@ func (d *Door) RequestGrant(ctx context.Context, c Caller, g Grant) (*Grant, err
 	row := store.Grant{Institution: d.cfg.Institution, ID: g.ID, Complaint: g.Complaint, Requester: c.Person, Purpose: g.Purpose,
 		Groups: g.Groups, Minutes: g.Minutes, ReasonSealed: sealed, RequestedAt: a.at}
 	event := a.event("grant.requested", a.row, facts)
-	g.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertGrant(ctx, tx, row) })
+	g.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error {
+		if err := d.holdKey(ctx, tx, a.row); err != nil {
+			return err
+		}
+		return d.cfg.Store.InsertGrant(ctx, tx, row)
+	})
 	g.Reason = ""
 	return &g, err
 }
@@ -92,7 +97,7 @@ func (d *Door) sealNote(ctx context.Context, a *asked, kind, path, text string, 
 		return nil, err
 	}
 	defer o.close()
-	sealed, err := field.Seal(o.lease.Key(), notePlace(o, path, receipt.EntryID()), []byte(text), field.Text)
+	sealed, err := field.Seal(o.lease.Key(), notePlace(o.row, path, receipt.EntryID()), []byte(text), field.Text)
 	if err != nil {
 		return nil, keyError(err)
 	}
@@ -121,10 +126,12 @@ func (d *Door) ReviewGrant(ctx context.Context, c Caller, id string, approve boo
 	})
 }
 
-// RevokeGrant ends a grant and voids every borrowed key, so that nothing opened
-// under it is opened again.
+// RevokeGrant ends a grant and, once that is committed, withdraws the record's
+// key: whoever borrows it next was decided on without the grant.
 func (d *Door) RevokeGrant(ctx context.Context, c Caller, id string) (*Grant, error) {
+	var row *store.Complaint
 	view, err := d.settleGrant(ctx, c, id, func(a *asked, g *store.Grant) (string, error) {
+		row = a.row
 		if g.State != "issued" && g.State != "requested" {
 			return "", &ConflictError{Code: "already_decided", State: g.State}
 		}
@@ -135,7 +142,7 @@ func (d *Door) RevokeGrant(ctx context.Context, c Caller, id string) (*Grant, er
 		return "grant.revoked", nil
 	})
 	if err == nil {
-		d.cfg.Keys.VoidAll("grant revoked")
+		d.voidKeys(row)
 	}
 	return view, err
 }

@@ -25,7 +25,7 @@ func (k *idempotencyKey) get(ctx context.Context, index Indexer) ([]byte, error)
 	if k.key != nil {
 		return k.key, nil
 	}
-	tokens, err := index.Tokens(ctx, []IndexItem{{Field: "idempotency", Epoch: indexEpoch, Normalised: []byte("sealtrail/idempotency/v1"), Reference: "idempotency"}})
+	tokens, err := index.Tokens(ctx, []IndexItem{{Field: "idempotency", Epoch: firstEpoch, Normalised: []byte("sealtrail/idempotency/v1"), Reference: "idempotency"}})
 	if err != nil {
 		return nil, keyError(err)
 	}

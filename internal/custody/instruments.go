@@ -31,6 +31,8 @@ type instruments struct {
 	tracer    trace.Tracer
 	stages    metric.Float64Histogram
 	decisions metric.Int64Counter
+	scrubbed  metric.Int64Counter
+	findings  metric.Int64Counter
 	labels    map[string]metric.MeasurementOption // per stage, made once
 }
 
@@ -49,6 +51,12 @@ func newInstruments(tracer trace.TracerProvider, meter metric.MeterProvider) (*i
 		return nil, fmt.Errorf("making the door's instruments: %w", err)
 	}
 	if i.decisions, err = m.Int64Counter(telemetry.MetricDecisions, metric.WithUnit("{decision}"), metric.WithDescription("Decisions by action, effect and reason.")); err != nil {
+		return nil, fmt.Errorf("making the door's instruments: %w", err)
+	}
+	if i.scrubbed, err = m.Int64Counter(telemetry.MetricScrubbed, metric.WithUnit("{record}"), metric.WithDescription("Records that the scrubber looked at.")); err != nil {
+		return nil, fmt.Errorf("making the door's instruments: %w", err)
+	}
+	if i.findings, err = m.Int64Counter(telemetry.MetricScrubFindings, metric.WithUnit("{record}"), metric.WithDescription("Records that are not what was sealed, or are older than the log.")); err != nil {
 		return nil, fmt.Errorf("making the door's instruments: %w", err)
 	}
 	for _, stage := range []string{stageLoad, stageDecide, stageAppend, stageLend, stageCommit} {

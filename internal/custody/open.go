@@ -85,6 +85,9 @@ func (d *Door) bound(a *asked, receipt pglog.Receipt, fields []string) error {
 		return errors.New("opening a record: the receipt is for another opening")
 	}
 	for _, name := range fields {
+		if a.caller.indexes(a.action, name) {
+			continue // for the index alone: reindex.go
+		}
 		if effect := a.decision.Effect(name); effect == policy.Deny || a.action == "reveal" && effect != policy.Reveal {
 			return fmt.Errorf("opening a record: field %s is denied", name)
 		}
@@ -94,16 +97,7 @@ func (d *Door) bound(a *asked, receipt pglog.Receipt, fields []string) error {
 
 // lend borrows the record's key and verifies its manifest.
 func (d *Door) lend(ctx context.Context, a *asked, receipt pglog.Receipt) (*opened, error) {
-	if a.key == nil {
-		return nil, &field.IntegrityError{What: "key.missing"}
-	}
-	wrapped := keyring.Wrapped{Blob: a.key.Blob, KeyVersion: a.key.Version}
-	if copy(wrapped.Commitment[:], a.key.Commitment) != len(wrapped.Commitment) {
-		return nil, &field.IntegrityError{What: "key.commitment"}
-	}
-	lendCtx, done := d.stage(ctx, stageLend)
-	lease, err := d.cfg.Keys.Lend(lendCtx, wrapped, keyID(a.row), reference(receipt))
-	done(err)
+	lease, err := d.borrow(ctx, a, receipt)
 	if err != nil {
 		return nil, err
 	}
@@ -169,10 +163,18 @@ func (d *Door) broken(ctx context.Context, a *asked, receipt pglog.Receipt, err 
 }
 
 func keyError(err error) error {
-	if errors.Is(err, keyring.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, field.ErrDestroyed) {
-		return fmt.Errorf("%w: %s", ErrKeysUnavailable, keyring.CauseOf(err))
+	if errors.Is(err, keyring.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, field.ErrDestroyed) || errors.Is(err, keyring.ErrSuperseded) {
+		return fmt.Errorf("%w: %s", ErrKeysUnavailable, keyCause(err))
 	}
 	return err
+}
+
+// keyCause says why in one word.
+func keyCause(err error) string {
+	if errors.Is(err, keyring.ErrSuperseded) {
+		return "superseded" // the policy was replaced between decision and opening: decide again
+	}
+	return string(keyring.CauseOf(err))
 }
 
 func keyID(row *store.Complaint) keyring.RecordID {
@@ -181,13 +183,13 @@ func keyID(row *store.Complaint) keyring.RecordID {
 
 func place(row *store.Complaint, path string, revision uint64) field.Place {
 	return field.Place{Institution: row.Institution, Record: row.ID, RecordType: recordType, Path: path,
-		SchemaVersion: row.SchemaVersion, Generation: row.Generation, Revision: revision}
+		SchemaVersion: row.SchemaVersion, Generation: row.Generation, Revision: revision, Suite: row.Suite}
 }
 
 func manifestInput(row *store.Complaint) field.ManifestInput {
 	attrs := attrsOf(row)
 	return field.ManifestInput{Institution: row.Institution, Record: row.ID, Revision: row.Revision,
-		SchemaVersion: row.SchemaVersion, Attrs: attrs.Canonical()}
+		SchemaVersion: row.SchemaVersion, Suite: row.Suite, Attrs: attrs.Canonical()}
 }
 
 // attrsOf gathers the clear attributes of a row that its manifest covers.

@@ -115,7 +115,7 @@ func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, erro
 
 func checkPerson(p Person) error {
 	var problems []intake.Problem
-	if !validID(p.ID) || personal(p.ID) {
+	if !validID(p.ID) || personal(p.ID) || p.ID == servicePerson {
 		problems = append(problems, problemAt("/id", "malformed"))
 	}
 	if p.Kind != Human && p.Kind != Application {
@@ -154,7 +154,7 @@ func (d *Door) personRow(ctx context.Context, p Person) (store.Person, error) {
 		return row, invalid("/staff_id", "malformed")
 	}
 	// The same field as the complaint's, so that the tokens can be equal.
-	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: "respondent_staff_id", Epoch: indexEpoch, Normalised: normalised, Reference: "person"}})
+	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: "respondent_staff_id", Epoch: firstEpoch, Normalised: normalised, Reference: "person"}})
 	if err != nil {
 		return row, keyError(err)
 	}
@@ -236,7 +236,7 @@ func (d *Door) SetStatus(ctx context.Context, c Caller, person, status string) (
 func (d *Door) Appoint(ctx context.Context, c Caller, person string, duty Duty) (*Duty, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	if !complaint.Registry().Has("role", duty.Role) || duty.Role == "portal" {
+	if !complaint.Registry().Has("role", duty.Role) || duty.Role == "portal" || duty.Role == keeperRole {
 		return nil, invalid("/role", "unknown_value")
 	}
 	if duty.Level == complaint.LevelUnclassified || !complaint.Registry().Has("level", duty.Level) {

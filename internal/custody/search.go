@@ -154,15 +154,10 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: r.Field, Epoch: indexEpoch, Normalised: term, Reference: reference(receipt)}})
+	found, err := d.find(ctx, IndexItem{Field: r.Field, Normalised: term, Reference: reference(receipt)}, pageSize(r.PageSize))
 	if err != nil {
 		d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "unavailable")
-		return nil, keyError(err)
-	}
-	found, err := d.cfg.Store.FindByToken(ctx, d.cfg.Institution, store.Token{Field: r.Field, Epoch: indexEpoch, Token: tokens[0]}, pageSize(r.PageSize))
-	if err != nil {
-		d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "unavailable")
-		return nil, storeError(err)
+		return nil, err
 	}
 	// 3 each hit is an access of its own
 	a.field, a.term = r.Field, term
@@ -196,6 +191,9 @@ func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audi
 	if err != nil {
 		return nil, err
 	}
+	if sealed {
+		defer d.borrowAll(ctx, shown, receipts)()
+	}
 	for i, item := range shown {
 		view, err := d.showOne(ctx, item, receipts[i], sealed)
 		if errors.Is(err, ErrIntegrity) {
@@ -223,6 +221,9 @@ func (d *Door) decideEach(ctx context.Context, a *asked, found []store.Found, se
 	var shown []*asked
 	var bodies []audit.Body
 	for _, f := range found {
+		if f.State == complaint.StateErased {
+			continue // its trail says so; it is in no list and no search
+		}
 		one := *a
 		one.action, one.row, one.key = "list", f.Complaint, f.Key
 		if sealed {

@@ -19,6 +19,8 @@ type Caller struct {
 	Net         string   // network zone name, never an address
 	// Subject is the complainant's own complaint id when Kind is portal.
 	Subject string
+
+	keeper bool // the service's own upkeep; see keeperCaller
 }
 
 // Kind tells people from programs.
@@ -57,14 +59,15 @@ const (
 	StateRevealed FieldState = "revealed" // classified, in clear, by an explicit reveal
 	StateMasked   FieldState = "masked"
 	StateDenied   FieldState = "denied"
-	StateEmpty    FieldState = "empty" // nothing was ever stored
+	StateEmpty    FieldState = "empty"  // nothing was ever stored
+	StateErased   FieldState = "erased" // its group was erased when its retention ended
 )
 
 // FieldView is one field in an answer.
 type FieldView struct {
 	Name  string     `json:"name"`
 	Group string     `json:"group"`
-	State FieldState `json:"state" enum:"clear,revealed,masked,denied,empty"`
+	State FieldState `json:"state" enum:"clear,revealed,masked,denied,empty,erased"`
 	Value string     `json:"value,omitempty"`
 }
 
@@ -201,6 +204,7 @@ type TrailItem struct {
 // Trail is who saw or did what on one complaint, why, and by which article.
 type Trail struct {
 	ID       string       `json:"id"`
+	Erased   *Erased      `json:"erased,omitempty" doc:"The record was erased; its trail stays"`
 	Items    []TrailItem  `json:"items"`
 	Decision DecisionView `json:"decision"`
 	Audit    AuditRef     `json:"audit"`

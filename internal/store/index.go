@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -51,10 +52,21 @@ func (s *Store) retoken(ctx context.Context, tx pgx.Tx, c *Complaint, fields []s
 const insertTokens = `insert into sealtrail.blind_index (institution, field, epoch, token, complaint)
 	select $1, t.field, t.epoch, t.token, $2 from unnest($3::text[], $4::int[], $5::bytea[]) as t (field, epoch, token)`
 
-// AddTokens writes the tokens of one generation beside those that are there,
-// over its own, if the complaint is still at the revision that they were
-// computed from: ErrStale if not. It holds the row until tx ends.
-func (s *Store) AddTokens(ctx context.Context, tx pgx.Tx, c *Complaint, epoch uint32, tokens []Token) error {
+// AddTokens writes the tokens of one generation beside those of others, over its
+// own, if the complaint is still at the revision that they were computed from
+// (else ErrStale) and the generations of the index are those named, the current
+// one first (else ErrIndexMoved). It holds both until tx ends.
+func (s *Store) AddTokens(ctx context.Context, tx pgx.Tx, c *Complaint, tokens []Token, live []uint32) error {
+	epochs := make([]int32, len(live))
+	for i, e := range live {
+		epochs[i] = int32(e)
+	}
+	if _, err := tx.Exec(ctx, holdIndex, c.Institution, epochs); err != nil {
+		return Classify(err)
+	}
+	if len(tokens) == 0 {
+		return nil
+	}
 	var revision uint64
 	err := tx.QueryRow(ctx, `select revision from sealtrail.complaint where institution = $1 and id = $2 for share`, c.Institution, c.ID).Scan(&revision)
 	if err != nil {
@@ -64,23 +76,35 @@ func (s *Store) AddTokens(ctx context.Context, tx pgx.Tx, c *Complaint, epoch ui
 		return ErrStale
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(`delete from sealtrail.blind_index where institution = $1 and complaint = $2 and epoch = $3`, c.Institution, c.ID, epoch)
-	names, epochs, values := tokenColumns(tokens)
-	batch.Queue(insertTokens, c.Institution, c.ID, names, epochs, values)
+	batch.Queue(`delete from sealtrail.blind_index where institution = $1 and complaint = $2 and epoch = $3`, c.Institution, c.ID, tokens[0].Epoch)
+	names, which, values := tokenColumns(tokens)
+	batch.Queue(insertTokens, c.Institution, c.ID, names, which, values)
 	return Classify(tx.SendBatch(ctx, batch).Close())
 }
 
-// TokensOf lists every token of a complaint.
-func (s *Store) TokensOf(ctx context.Context, institution, id string) ([]Token, error) {
-	rows, err := s.pool.Query(ctx, `select field, epoch, token from sealtrail.blind_index where institution = $1 and complaint = $2
-		order by epoch, field, token`, institution, id)
+// TokensOf lists every token of a complaint; ErrStale if it is at another
+// revision than c by now. Both are of one snapshot.
+func (s *Store) TokensOf(ctx context.Context, c *Complaint) ([]Token, error) {
+	rows, err := s.pool.Query(ctx, `select c.revision, coalesce(b.field, ''), coalesce(b.epoch, 0), b.token from sealtrail.complaint c
+		left join sealtrail.blind_index b on b.institution = c.institution and b.complaint = c.id
+		where c.institution = $1 and c.id = $2 order by b.epoch, b.field, b.token`, c.Institution, c.ID)
 	if err != nil {
 		return nil, Classify(err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t Token, err error) {
-		err = row.Scan(&t.Field, &t.Epoch, &t.Token)
-		return t, err
+	var list []Token
+	var revision uint64
+	var t Token
+	moved := true // also if the row is gone
+	_, err = pgx.ForEachRow(rows, []any{&revision, &t.Field, &t.Epoch, &t.Token}, func() error {
+		moved = revision != c.Revision
+		if t.Field != "" {
+			list = append(list, Token{t.Field, t.Epoch, bytes.Clone(t.Token)})
+		}
+		return nil
 	})
+	if err == nil && moved {
+		return nil, ErrStale
+	}
 	return list, Classify(err)
 }
 

@@ -53,3 +53,61 @@ func (s *Store) HoldGeneration(ctx context.Context, tx pgx.Tx, c *Complaint) err
 	}
 	return Classify(err)
 }
+
+// DestroyedKey is what is left of a key that was destroyed.
+type DestroyedKey struct {
+	Commitment, WrappedSHA256 []byte
+	Version                   int // of the master key
+}
+
+// Destroyed reads what is left of a destroyed key; ErrNotFound if it was not.
+func (s *Store) Destroyed(ctx context.Context, tx pgx.Tx, institution string, key KeyRef) (DestroyedKey, error) {
+	var k DestroyedKey
+	err := tx.QueryRow(ctx, `select commitment, wrapped_sha256, key_version from keys.destroyed
+		where institution = $1 and complaint = $2 and part = $3 and generation = $4`, institution, key.Complaint, key.File, key.Generation).
+		Scan(&k.Commitment, &k.WrappedSHA256, &k.Version)
+	return k, Classify(err)
+}
+
+// Reason is a text of the register that is sealed under a complaint's key: why
+// somebody asked for a grant or broke the glass.
+type Reason struct {
+	Grant  bool // people.access_grant, else people.break_glass
+	ID     string
+	Sealed []byte
+}
+
+// Reasons reads the reasons of a complaint's grants and emergency accesses and
+// keeps others from changing them until tx ends.
+func (s *Store) Reasons(ctx context.Context, tx pgx.Tx, institution, id string) ([]Reason, error) {
+	var list []Reason
+	batch := &pgx.Batch{}
+	for _, grant := range []bool{true, false} {
+		batch.Queue(`select id::text, reason_sealed from `+reasonTable(grant)+` where institution = $1 and complaint = $2 for update`, institution, id).
+			Query(func(rows pgx.Rows) error {
+				more, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Reason, error) {
+					r := Reason{Grant: grant}
+					return r, row.Scan(&r.ID, &r.Sealed)
+				})
+				list = append(list, more...)
+				return err
+			})
+	}
+	return list, Classify(tx.SendBatch(ctx, batch).Close())
+}
+
+// SetReasons writes reasons that were sealed anew.
+func (s *Store) SetReasons(ctx context.Context, tx pgx.Tx, institution string, list []Reason) error {
+	batch := &pgx.Batch{}
+	for _, r := range list {
+		batch.Queue(`update `+reasonTable(r.Grant)+` set reason_sealed = $3 where institution = $1 and id = $2`, institution, r.ID, r.Sealed)
+	}
+	return Classify(tx.SendBatch(ctx, batch).Close())
+}
+
+func reasonTable(grant bool) string {
+	if grant {
+		return "people.access_grant"
+	}
+	return "people.break_glass"
+}

@@ -14,6 +14,8 @@ const (
 	MetricReady            = "sealtrail.ready"              // 1 ready, 0 not, by check
 	MetricDoorDuration     = "sealtrail.door.duration"      // s, histogram, by stage
 	MetricDecisions        = "sealtrail.decisions"          // {decision}, by action, effect and public reason
+	MetricScrubbed         = "sealtrail.scrub.records"      // {record} looked at
+	MetricScrubFindings    = "sealtrail.scrub.findings"     // {record} that are not what was sealed
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
 	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
