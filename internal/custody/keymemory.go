@@ -15,9 +15,8 @@ import (
 // device): what a look at Vault is compared with. The tables are not asked,
 // since whoever can write SQL could make them agree with what he did in Vault.
 type KeyMemory struct {
-	// Seen says that there is an entry at all.
-	Seen bool
-	// Version is the newest version that an entry named.
+	// Version is the newest version that an entry named; 0: the key was never
+	// looked at.
 	Version int
 	// MinDecryption and MinAvailable are what was said last, by whatever entry.
 	MinDecryption, MinAvailable Minimum
@@ -90,7 +89,6 @@ func (d *Door) KeyMemory(ctx context.Context, key string) (*KeyMemory, error) {
 }
 
 func (m *KeyMemory) learn(b *audit.Body, e pglog.TrailEntry) {
-	m.Seen = true
 	version, _ := b.Facts.Int("version")
 	what, _ := b.Facts.Text("what")
 	v := int(version)

@@ -40,8 +40,8 @@ const (
 	rewrapJob = "rewrap"
 )
 
-// ErrBusy says that another process does this work now.
-var ErrBusy = errors.New("another process is at work")
+// ErrAtWork says that another process does this work now.
+var ErrAtWork = errors.New("another process is at work")
 
 // Rewrapping is a run of the job that brings every wrapped key to the newest
 // version of the record key. One goroutine may read ahead (ReadRewrap) while
@@ -81,7 +81,7 @@ type badKey struct {
 }
 
 // BeginRewrap starts a run towards the newest version, or goes on with one that
-// was left. holder names this process. ErrBusy: another one works at it.
+// was left. holder names this process. ErrAtWork: another one works at it.
 func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, error) {
 	ctx, cancel := context.WithTimeout(ctx, rewrapDeadline)
 	defer cancel()
@@ -96,7 +96,7 @@ func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, err
 	job, err := d.cfg.Store.ClaimJob(ctx, store.Job{Institution: d.cfg.Institution, Name: rewrapJob, Run: newUUID(), Holder: holder,
 		Target: strconv.Itoa(info.LatestVersion), Total: older}, rewrapStale)
 	if errors.Is(err, store.ErrStale) {
-		return nil, ErrBusy
+		return nil, ErrAtWork
 	}
 	if err != nil {
 		return nil, storeError(err)
@@ -192,7 +192,7 @@ func payload(blob string) string { return blob[strings.LastIndexByte(blob, ':')+
 
 // WriteRewrap writes a batch back, remembers the place and appends the entry, in
 // one transaction. A key that was destroyed or rewrapped meanwhile stays what it
-// is. ErrBusy means that another process took the run over; nothing was written.
+// is. ErrAtWork means that another process took the run over; nothing was written.
 //
 // crash here: before the commit nothing has happened, after it everything; the
 // next run goes on behind the place that was written.
@@ -203,7 +203,7 @@ func (d *Door) WriteRewrap(ctx context.Context, r *Rewrapping, b *Rewrapped) err
 	if err != nil {
 		return err
 	}
-	return d.saveRewrap(ctx, r, func(tx pgx.Tx, next *store.Job) ([]audit.Body, error) {
+	err = d.saveRewrap(ctx, r, func(tx pgx.Tx, next *store.Job) ([]audit.Body, error) {
 		n, err := d.cfg.Store.Rewrap(ctx, tx, d.cfg.Institution, b.keys)
 		if err != nil {
 			return nil, err
@@ -215,6 +215,13 @@ func (d *Door) WriteRewrap(ctx context.Context, r *Rewrapping, b *Rewrapped) err
 		progress, err := d.progressed(ctx, r, n, max(0, next.Total-next.Done))
 		return append(named, progress), err
 	})
+	if err != nil {
+		return err
+	}
+	for _, k := range b.keys {
+		delete(r.bad, k.KeyRef) // it failed in an earlier pass
+	}
+	return nil
 }
 
 // saveRewrap runs one transaction of the job and keeps what it made of the row.
@@ -232,7 +239,7 @@ func (d *Door) saveRewrap(ctx context.Context, r *Rewrapping, work func(pgx.Tx, 
 		return err
 	})
 	if errors.Is(err, store.ErrStale) {
-		return ErrBusy
+		return ErrAtWork
 	}
 	if err != nil {
 		return txError(err)

@@ -137,7 +137,7 @@ func (w *Watch) lookAtKey(ctx context.Context, use string) error {
 	if gone {
 		return w.settle(ctx, name, said, []check{{what: "missing", bad: true}})
 	}
-	if !said.Seen {
+	if said.Version == 0 {
 		if err := w.first(ctx, name, said, info); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (w *Watch) lookAtKey(ctx context.Context, use string) error {
 // first makes what is seen of a key for the first time what it is compared with.
 func (w *Watch) first(ctx context.Context, name string, said *custody.KeyMemory, info custody.KeyInfo) error {
 	_, err := w.cfg.Door.NoteKey(ctx, name, "key.config_changed", audit.Facts{"what": custody.FindingFirstSeen, "version": info.LatestVersion})
-	said.Seen, said.Version = true, info.LatestVersion
+	said.Version = info.LatestVersion
 	return err
 }
 
