@@ -11,38 +11,76 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/keyring"
 )
 
-// Seal one column of a table of your own, with a test double in place of Vault.
+// Seal a field of a table of your own, with a test double in place of Vault.
 func Example() {
-	ctx := context.Background()
-	ring, err := keyring.New(keyring.Config{Wrapper: cryptotest.NewWrapper("example")})
+	fmt.Println(sealYourOwn(context.Background()))
+	// Output:
+	// 80 1
+	// [sealed] 13800138000
+	// <nil>
+}
+
+// sealYourOwn is the program of the package comment and of crypto/README.md,
+// line by line: at most 20 of them.
+func sealYourOwn(ctx context.Context) error {
+	ring, err := keyring.New(keyring.Config{Wrapper: cryptotest.NewWrapper("example")}) // in a service: transit.New
 	if err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
 	id := keyring.RecordID{Institution: "acme", Record: "customer-42", Generation: 1}
-	lease, _, err := ring.Mint(ctx, id, "audit-entry-1") // store the Wrapped beside the row
+	lease, wrapped, err := ring.Mint(ctx, id, "entry-1") // your own log's name for this use of a key
 	if err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
 	defer lease.Release()
-
 	place := field.Place{Institution: "acme", Record: "customer-42", RecordType: "customer",
 		Path: "phone", SchemaVersion: 1, Generation: 1, Revision: 1}
 	sealed, err := field.Seal(lease.Key(), place, []byte("13800138000"), field.Short)
 	if err != nil {
+		return err
+	}
+	fmt.Println(len(sealed), wrapped.KeyVersion) // store sealed in the row, wrapped beside it
+	plain, err := field.Open(lease.Key(), place, sealed)
+	fmt.Println(plain, string(plain.Expose())) // prints [sealed] unless you say Expose
+	return err
+}
+
+// A ciphertext that somebody moved to another row is not the one sealed there.
+func ExampleOpen() {
+	k := exampleKey()
+	place := field.Place{Institution: "acme", Record: "customer-42", RecordType: "customer",
+		Path: "phone", SchemaVersion: 1, Generation: 1, Revision: 1}
+	sealed, err := field.Seal(k, place, []byte("13800138000"), field.Short)
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	plain, err := field.Open(lease.Key(), place, sealed)
-	fmt.Println(len(sealed), plain, string(plain.Expose()), err)
-
-	place.Record = "customer-43" // somebody moved the ciphertext to another row
-	_, err = field.Open(lease.Key(), place, sealed)
+	place.Record = "customer-43"
+	_, err = field.Open(k, place, sealed)
 	fmt.Println(errors.Is(err, field.ErrIntegrity), err)
-	// Output:
-	// 80 [sealed] 13800138000 <nil>
-	// true integrity error: envelope.tag of field "phone"
+	// Output: true integrity error: envelope.tag of field "phone"
+}
+
+// Move a field to the next data key of its record. The value is never seen, and
+// the stored length stays. With to.Suite = field.Suite2 it moves to SM4-GCM.
+func ExampleReseal() {
+	from := field.Place{Institution: "acme", Record: "42", RecordType: "customer", Path: "phone", SchemaVersion: 1, Generation: 1, Revision: 1}
+	to := from
+	to.Generation = 2
+	sealed, _ := field.Seal(exampleKey(), from, []byte("13800138000"), field.Short)
+	next, _ := field.NewKey(bytes.Repeat([]byte{2}, field.KeySize))
+	o, _ := field.NewOpener(exampleKey())
+	s, _ := field.NewSealer(next)
+	defer o.Close()
+	defer s.Close()
+	moved, err := field.Reseal(o, from, sealed, s, to)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = field.Open(next, from, moved) // not as the old generation
+	fmt.Println(len(sealed), len(moved), err)
+	// Output: 80 80 integrity error: envelope.generation of field "phone"
 }
 
 func exampleKey() *field.Key {

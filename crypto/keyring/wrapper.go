@@ -7,7 +7,8 @@ import (
 )
 
 // Wrapper is the seam to whoever holds the master keys: Vault (package
-// transit), or an HSM in its place.
+// transit), or an HSM in its place. With Vault the wrapping keys are AES whatever
+// the suite of the fields; an HSM with SM4 would implement this and nothing else.
 //
 // An implementation MUST return one result per item in the order of the items,
 // MUST keep one item's error from touching its neighbours, MUST return when ctx
