@@ -284,7 +284,7 @@ func TestABadRecordLeavesThePackageUsable(t *testing.T) {
 		"a wild name":  {Type: "complaint", ID: "c-1", Fields: []disclosure.Field{{Name: `a":"b`}}},
 		"an id of two": {Type: "complaint", ID: "c 1"},
 	} {
-		if err := w.Record(bad); err == nil {
+		if err := w.Record(bad); !errors.Is(err, disclosure.ErrUnfit) {
 			t.Errorf("%s was taken", name)
 		}
 	}

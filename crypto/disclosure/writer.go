@@ -14,6 +14,10 @@ import (
 // chainLabel begins the chain, so that no other hash of ours is one.
 const chainLabel = "sealtrail-disclosure/1 chain\n"
 
+// ErrUnfit is wrapped by the error about a record that cannot be written as it
+// should be, such as a text that is not UTF-8. The Writer is still usable.
+var ErrUnfit = errors.New("unfit for a package")
+
 // Summary says what a finished package holds.
 type Summary struct {
 	Trailer
@@ -109,7 +113,7 @@ func (w *Writer) add(write func(line) ([]byte, error), counted func()) error {
 	w.line = b
 	if err != nil {
 		clear(w.line[:cap(w.line)])
-		return fmt.Errorf("adding to a package: %w", err)
+		return fmt.Errorf("adding to a package: %w: %w", ErrUnfit, err)
 	}
 	if err := w.put(); err != nil {
 		return err
