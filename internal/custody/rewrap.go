@@ -40,8 +40,8 @@ const (
 	rewrapJob = "rewrap"
 )
 
-// ErrAtWork says that another process does this work now.
-var ErrAtWork = errors.New("another process is at work")
+// ErrBusy says that another process does this work now.
+var ErrBusy = errors.New("another process is at work")
 
 // Rewrapping is a run of the job that brings every wrapped key to the newest
 // version of the record key. One goroutine may read ahead (ReadRewrap) while
@@ -81,7 +81,7 @@ type badKey struct {
 }
 
 // BeginRewrap starts a run towards the newest version, or goes on with one that
-// was left. holder names this process. ErrAtWork: another one works at it.
+// was left. holder names this process. ErrBusy: another one works at it.
 func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, error) {
 	ctx, cancel := context.WithTimeout(ctx, rewrapDeadline)
 	defer cancel()
@@ -96,7 +96,7 @@ func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, err
 	job, err := d.cfg.Store.ClaimJob(ctx, store.Job{Institution: d.cfg.Institution, Name: rewrapJob, Run: newUUID(), Holder: holder,
 		Target: strconv.Itoa(info.LatestVersion), Total: older}, rewrapStale)
 	if errors.Is(err, store.ErrStale) {
-		return nil, ErrAtWork
+		return nil, ErrBusy
 	}
 	if err != nil {
 		return nil, storeError(err)
@@ -192,7 +192,7 @@ func payload(blob string) string { return blob[strings.LastIndexByte(blob, ':')+
 
 // WriteRewrap writes a batch back, remembers the place and appends the entry, in
 // one transaction. A key that was destroyed or rewrapped meanwhile stays what it
-// is. ErrAtWork means that another process took the run over; nothing was written.
+// is. ErrBusy means that another process took the run over; nothing was written.
 //
 // crash here: before the commit nothing has happened, after it everything; the
 // next run goes on behind the place that was written.
@@ -239,7 +239,7 @@ func (d *Door) saveRewrap(ctx context.Context, r *Rewrapping, work func(pgx.Tx, 
 		return err
 	})
 	if errors.Is(err, store.ErrStale) {
-		return ErrAtWork
+		return ErrBusy
 	}
 	if err != nil {
 		return txError(err)

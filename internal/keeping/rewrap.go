@@ -106,7 +106,7 @@ func Rewrap(ctx context.Context, cfg RewrapConfig) (Result, error) {
 // waitingFor names what an error makes the job wait for; empty: it is no use.
 func waitingFor(err error) string {
 	switch {
-	case errors.Is(err, custody.ErrAtWork):
+	case errors.Is(err, custody.ErrBusy):
 		return "another process rewraps"
 	case errors.Is(err, custody.ErrKeysUnavailable):
 		return "Vault is away"

@@ -154,15 +154,15 @@ func TestARewrapThatLostItsRunWritesNothing(t *testing.T) {
 	must(t, err)
 	batch, err := h.ReadRewrap(ctx, slow)
 	must(t, err)
-	if _, err := h.BeginRewrap(ctx, "fast"); !errors.Is(err, custody.ErrAtWork) {
-		t.Fatalf("a second holder: %v, want ErrAtWork", err)
+	if _, err := h.BeginRewrap(ctx, "fast"); !errors.Is(err, custody.ErrBusy) {
+		t.Fatalf("a second holder: %v, want ErrBusy", err)
 	}
 	h.left()
 	_, err = h.rewrap(keeping.RewrapConfig{})
 	must(t, err)
 	before := h.load(record, 1).Blob
-	if err := h.WriteRewrap(ctx, slow, batch); !errors.Is(err, custody.ErrAtWork) {
-		t.Errorf("writing late: %v, want ErrAtWork", err)
+	if err := h.WriteRewrap(ctx, slow, batch); !errors.Is(err, custody.ErrBusy) {
+		t.Errorf("writing late: %v, want ErrBusy", err)
 	}
 	if h.load(record, 1).Blob != before {
 		t.Error("the late one wrote")
