@@ -172,7 +172,8 @@ func (s *Server) proclaim(ctx context.Context, list []founding) error {
 		return err
 	}
 	digest, _ := s.policy.Bundle()
-	bodies := []audit.Body{s.serviceEvent(alias, "service", "service.started", audit.Facts{"version": Version, "bundle": digest, "calendar": clock.China().Digest(), "fips": fips140.Enabled()})}
+	bodies := []audit.Body{s.serviceEvent(alias, "service", "service.started", audit.Facts{"version": Version, "bundle": digest, "calendar": clock.China().Digest(), "fips": fips140.Enabled(),
+		"fips_mode": fipsMode(), "memory_locked": s.keys.Locked()})}
 	for _, f := range list {
 		if f.blob != nil {
 			if _, err := publish.PutBlob(ctx, folder, f.blob); err != nil {

@@ -43,6 +43,8 @@ type Server struct {
 	login *transit.Login
 	keys  *keyring.Keyring
 
+	voided chan voided
+
 	policy    *policy.Engine
 	trail     *pglog.Log
 	sequencer *pglog.Sequencer
@@ -54,7 +56,7 @@ type Server struct {
 // New reads files and builds every part. It connects to nothing but the
 // database pool, which connects when it is first used.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*Server, error) {
-	s := &Server{cfg: cfg, tel: tel, log: tel.Logger}
+	s := &Server{cfg: cfg, tel: tel, log: tel.Logger, voided: make(chan voided, voidedQueue)}
 	for _, step := range []func(context.Context) error{s.openPool, s.openVault, s.openLog, s.openPolicy, s.openDoor, s.openVerifier} {
 		if err := step(ctx); err != nil {
 			s.Close()
@@ -115,7 +117,7 @@ func (s *Server) openVault(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.keys, err = keyring.New(keyring.Config{Wrapper: wrapper})
+	s.keys, err = keyring.New(keyring.Config{Wrapper: wrapper, OnVoid: s.keysVoided})
 	return err
 }
 
@@ -150,7 +152,11 @@ func (s *Server) openPolicy(ctx context.Context) (err error) {
 		catalogue.Fields = append(catalogue.Fields, policy.Field{Name: f.Name, Group: f.Group, Class: f.Class})
 	}
 	s.policy, err = policy.New(ctx, policy.Config{Catalogue: catalogue})
-	return err
+	if err != nil {
+		return err
+	}
+	s.keys.SetPolicy(s.policy.Sequence())
+	return nil
 }
 
 func (s *Server) openDoor(ctx context.Context) error {
@@ -252,7 +258,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages, s.leases)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
