@@ -105,6 +105,38 @@ func TestSlowCallsDoNotOpenTheCircuit(t *testing.T) {
 	}
 }
 
+// TestJoinerDoesNotInheritAnothersDeadline: who joins a call just before it is
+// given up is served by the next one.
+func TestJoinerDoesNotInheritAnothersDeadline(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		w := cryptotest.NewWrapper(t.Name())
+		req := mint(t, w, 1)[0]
+		k := newRing(t, w, nil)
+		release := w.Hold()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := k.Lend(t.Context(), req.Wrapped, req.ID, "early"); keyring.CauseOf(err) != keyring.CauseDeadline {
+				t.Errorf("the first: %v, want deadline", err)
+			}
+		})
+		time.Sleep(1999 * time.Millisecond)
+		wg.Go(func() {
+			l, err := k.Lend(t.Context(), req.Wrapped, req.ID, "late")
+			if err != nil {
+				t.Errorf("the joiner: %v", err)
+			}
+			l.Release()
+		})
+		time.Sleep(500 * time.Millisecond)
+		release()
+		wg.Wait()
+		if n := unwraps(w); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+}
+
 // TestOneCallPerPauseGoesThrough, whoever comes at once.
 func TestOneCallPerPauseGoesThrough(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,7 @@ func TestKeyWithdrawnBeforeItIsTakenIsNotLent(t *testing.T) {
 	req := LendRequest{ID: RecordID{Institution: "i", Record: "r"}, Wrapped: Wrapped{Blob: string(dek), Commitment: field.Commitment(dek)}, Policy: 1}
 	k.SetPolicy(1)
 	out := make([]LendResult, 1)
-	f := k.depart([]LendRequest{req}, []int{0}, out)[0]
+	f := k.depart([]LendRequest{req}, []int{0}, out)[0].flight
 	<-f.done
 	slot := f.entry.slot
 	k.SetPolicy(2)

@@ -96,18 +96,22 @@ func (k *Keyring) LendBatch(ctx context.Context, reqs []LendRequest) []LendResul
 	for i := range todo {
 		todo[i] = i
 	}
-	// Again only for keys that were voided while their call was under way.
+	// Again for keys that were voided while their call was under way, and once
+	// for who joined a call that then failed: its deadline was another's.
+	inheritedOnce := make([]bool, len(reqs))
 	for len(todo) > 0 {
 		flights := k.depart(reqs, todo, out)
 		again := todo[:0]
 		for _, i := range todo {
-			f := flights[i]
-			if f == nil {
+			b, ok := flights[i]
+			if !ok {
 				continue
 			}
-			l, retry, err := k.arrive(ctx, wait, f, "unwrap")
+			l, retry, err := k.arrive(ctx, wait, b.flight, "unwrap")
 			out[i] = LendResult{Lease: l, Err: wrapErr(reqs[i].ID, err)}
-			if retry {
+			inherited := b.joined && !inheritedOnce[i] && noService(err) && wait.Err() == nil
+			inheritedOnce[i] = inheritedOnce[i] || inherited
+			if retry || inherited {
 				again = append(again, i)
 			}
 		}
@@ -123,9 +127,15 @@ func wrapErr(id RecordID, err error) error {
 	return fmt.Errorf("key of record %s: %w", id.Record, err)
 }
 
+// boarding is a request on its way.
+type boarding struct {
+	flight *flight
+	joined bool // the call was under way already
+}
+
 // depart answers what the cache can answer and sends the rest on its way.
-func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[int]*flight {
-	flights := make(map[int]*flight, len(todo))
+func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[int]boarding {
+	flights := make(map[int]boarding, len(todo))
 	var items []UnwrapItem
 	var own []*flight
 	var keys []flightKey
@@ -148,14 +158,15 @@ func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[i
 		k.stats.Misses++
 		key := flightKey{r.ID.canonical(), r.Wrapped}
 		f := k.flights[key]
-		if f == nil {
+		joined := f != nil
+		if !joined {
 			f = &flight{done: make(chan struct{})}
 			k.flights[key] = f
 			own, keys = append(own, f), append(keys, key)
 			items = append(items, UnwrapItem{Reference: r.Reference, Context: r.ID.Context(), Blob: r.Wrapped.Blob})
 		}
 		f.waiting++
-		flights[i] = f
+		flights[i] = boarding{f, joined}
 	}
 	k.mu.Unlock()
 	k.unwrap.Submit(items, func(j int, o batch.Outcome[UnwrapResult]) { k.unwrapped(keys[j], own[j], o) })

@@ -94,6 +94,8 @@ func noAnswer(ctx context.Context, op string, err error) error {
 func causeOf(status int, a *answer) keyring.Cause {
 	hasBatch := strings.Contains(string(a.Data), `"batch_results"`)
 	switch {
+	case status < 300 && len(a.Errors) > 0:
+		return keyring.CauseUnreachable // no Vault says both
 	case status < 300:
 		return ""
 	case status == http.StatusForbidden:
@@ -119,13 +121,25 @@ func says(a *answer, word string) bool {
 	return false
 }
 
-// batchOf reads the results of a batch; there MUST be one per item.
-func batchOf[R any](op string, a *answer, n int) ([]R, error) {
+// result is one item of an answer. Vault repeats the item's reference.
+type result interface{ reference() string }
+
+// batchOf reads the results of a batch; there MUST be one per item, in order. A
+// result that names another item's reference belongs to somebody else, and then
+// none of the answer is believed: a key stored for the wrong record is lost.
+// Servers that repeat no references (Vault before 1.14) are taken as they are.
+func batchOf[R result](op string, a *answer, references []string) ([]R, error) {
 	var data struct {
 		Results []R `json:"batch_results"`
 	}
-	if json.Unmarshal(a.Data, &data) != nil || len(data.Results) != n {
-		return nil, &keyring.UnavailableError{Cause: keyring.CauseUnreachable, Op: op}
+	broken := &keyring.UnavailableError{Cause: keyring.CauseUnreachable, Op: op}
+	if json.Unmarshal(a.Data, &data) != nil || len(data.Results) != len(references) {
+		return nil, broken
+	}
+	for i, r := range data.Results {
+		if got := r.reference(); got != "" && got != references[i] {
+			return nil, broken
+		}
 	}
 	return data.Results, nil
 }

@@ -15,6 +15,7 @@ import (
 // what was sent.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(`{"data":{"batch_results":[{"plaintext":"AAAA","ciphertext":"vault:v1:x","hmac":"vault:v1:AAAA"}]}}`))
+	f.Add(200, []byte(`{"data":{"batch_results":[{"plaintext":"AAAA","reference":"e-2"}]}}`))
 	f.Add(400, []byte(`{"data":{"batch_results":[{"error":"invalid ciphertext: no prefix"}]}}`))
 	f.Add(503, []byte(`{"errors":["Vault is sealed"]}`))
 	f.Add(200, []byte(`{"data":{"batch_results":null}}`))
@@ -24,12 +25,15 @@ func FuzzAnswer(f *testing.F) {
 		if json.Unmarshal(body, &a) != nil || causeOf(status, &a) != "" {
 			return
 		}
-		plain, err := batchOf[decryptResult]("unwrap", &a, 1)
+		plain, err := batchOf[decryptResult]("unwrap", &a, []string{"e-1"})
 		if err != nil {
 			if !errors.Is(err, keyring.ErrUnavailable) {
 				t.Fatalf("untyped error %v", err)
 			}
 			return
+		}
+		if r := plain[0].Reference; r != "" && r != "e-1" {
+			t.Fatalf("a result of %q was taken for e-1", r)
 		}
 		res := unwrapResult(plain[0])
 		typed := errors.Is(res.Err, keyring.ErrIntegrity) || errors.Is(res.Err, keyring.ErrUnavailable) || errors.Is(res.Err, keyring.ErrRetired)
@@ -39,7 +43,14 @@ func FuzzAnswer(f *testing.F) {
 		if s := plain[0].Error; len(s) > 20 && res.Err != nil && strings.Contains(res.Err.Error(), s) {
 			t.Fatalf("error repeats the answer: %v", res.Err)
 		}
-		macs, err := batchOf[hmacResult]("hmac", &a, 1)
+		wrapped, err := batchOf[encryptResult]("rewrap", &a, []string{"e-1"})
+		if err != nil {
+			t.Fatalf("one answer, read twice: %v", err)
+		}
+		if r := rewrapResult(wrapped[0]); (r.Err == nil) != (r.Blob != "" && r.KeyVersion > 0) {
+			t.Fatalf("rewrapped %+v", r)
+		}
+		macs, err := batchOf[hmacResult]("hmac", &a, []string{"e-1"})
 		if err != nil {
 			return
 		}

@@ -27,8 +27,9 @@ type IndexItem = blindindex.Item
 // Each epoch has an index key of its own: epoch 1 (and 0) the key
 // "<institution>-index", epoch n the key "<institution>-index.<n>".
 type Indexer struct {
-	cfg  Config
-	wait time.Duration
+	cfg     Config
+	wait    time.Duration
+	circuit *keyring.Circuit
 
 	mu     sync.Mutex
 	epochs map[uint32]*collector
@@ -58,7 +59,7 @@ func NewIndexer(cfg Config) (*Indexer, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return &Indexer{cfg: cfg, wait: indexDeadline, epochs: make(map[uint32]*collector)}, nil
+	return &Indexer{cfg: cfg, wait: indexDeadline, circuit: keyring.NewCircuit(keyring.CircuitConfig{}), epochs: make(map[uint32]*collector)}, nil
 }
 
 // indexKey is the suffix of the name of an epoch's key in Vault.
@@ -163,20 +164,34 @@ type hmacRequest struct {
 }
 
 type hmacResult struct {
-	HMAC  string `json:"hmac"`
-	Error string `json:"error"`
+	HMAC      string `json:"hmac"`
+	Error     string `json:"error"`
+	Reference string `json:"reference"`
 }
 
+func (r hmacResult) reference() string { return r.Reference }
+
+// call asks Vault, unless too many calls failed in a row.
 func (x *Indexer) call(ctx context.Context, path, id string, items []IndexItem) ([]tokenResult, error) {
-	in := make([]hmacItem, len(items))
+	if err := x.circuit.Allow("hmac"); err != nil {
+		return nil, err
+	}
+	out, err := x.ask(ctx, path, id, items)
+	x.circuit.Done(err)
+	return out, err
+}
+
+func (x *Indexer) ask(ctx context.Context, path, id string, items []IndexItem) ([]tokenResult, error) {
+	in, references := make([]hmacItem, len(items)), make([]string, len(items))
 	for i, it := range items {
+		references[i] = it.Reference
 		in[i] = hmacItem{base64.StdEncoding.EncodeToString(blindindex.Input(x.cfg.Institution, it)), it.Reference}
 	}
 	a, err := x.cfg.send(ctx, call{"hmac", http.MethodPut, path, id, hmacRequest{in, "sha2-256"}})
 	if err != nil {
 		return nil, err
 	}
-	results, err := batchOf[hmacResult]("hmac", a, len(items))
+	results, err := batchOf[hmacResult]("hmac", a, references)
 	if err != nil {
 		return nil, err
 	}

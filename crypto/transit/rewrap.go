@@ -29,15 +29,16 @@ type RewrapResult struct {
 // the deadline and keeps a call at 256 items or fewer (larger ones hold back
 // those who read meanwhile).
 func (t *Transit) Rewrap(ctx context.Context, batch string, items []RewrapItem) ([]RewrapResult, error) {
-	in := make([]decryptItem, len(items))
+	in, references := make([]decryptItem, len(items)), make([]string, len(items))
 	for i, it := range items {
+		references[i] = it.Reference
 		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), it.Reference}
 	}
 	a, err := t.cfg.send(ctx, call{"rewrap", http.MethodPut, t.cfg.path("rewrap", "record"), batch, batchRequest[decryptItem]{in, http.StatusOK}})
 	if err != nil {
 		return nil, err
 	}
-	results, err := batchOf[encryptResult]("rewrap", a, len(items))
+	results, err := batchOf[encryptResult]("rewrap", a, references)
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +50,12 @@ func (t *Transit) Rewrap(ctx context.Context, batch string, items []RewrapItem) 
 }
 
 func rewrapResult(r encryptResult) RewrapResult {
-	switch version := versionOf(r.Ciphertext); {
-	case r.Error != "":
+	if r.Error != "" {
 		return RewrapResult{Err: itemError("rewrap", r.Error)}
-	case version == 0, r.KeyVersion != 0 && r.KeyVersion != version:
-		return RewrapResult{Err: &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: "rewrap"}}
-	default:
-		return RewrapResult{Blob: r.Ciphertext, KeyVersion: version}
 	}
+	blob, version, ok := r.wrapped()
+	if !ok {
+		return RewrapResult{Err: &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: "rewrap"}}
+	}
+	return RewrapResult{Blob: blob, KeyVersion: version}
 }

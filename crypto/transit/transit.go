@@ -96,34 +96,45 @@ type encryptResult struct {
 	Ciphertext string `json:"ciphertext"`
 	KeyVersion int    `json:"key_version"`
 	Error      string `json:"error"`
+	Reference  string `json:"reference"`
+}
+
+func (r encryptResult) reference() string { return r.Reference }
+
+// wrapped is the wrapped key and its version; ok is false if the answer has
+// none, or contradicts itself.
+func (r encryptResult) wrapped() (blob string, version int, ok bool) {
+	version = versionOf(r.Ciphertext)
+	return r.Ciphertext, version, r.Error == "" && version > 0 && (r.KeyVersion == 0 || r.KeyVersion == version)
 }
 
 type decryptResult struct {
 	Plaintext string `json:"plaintext"`
 	Error     string `json:"error"`
+	Reference string `json:"reference"`
 }
+
+func (r decryptResult) reference() string { return r.Reference }
 
 // Wrap encrypts data keys, each under a key derived from its context.
 func (t *Transit) Wrap(ctx context.Context, batch string, items []keyring.WrapItem) ([]keyring.WrapResult, error) {
-	in := make([]encryptItem, len(items))
+	in, references := make([]encryptItem, len(items)), make([]string, len(items))
 	for i, it := range items {
+		references[i] = it.Reference
 		in[i] = encryptItem{base64.StdEncoding.EncodeToString(it.Plaintext), base64.StdEncoding.EncodeToString(it.Context), it.Reference}
 	}
 	a, err := t.cfg.send(ctx, call{"wrap", http.MethodPut, t.cfg.path("encrypt", "record"), batch, batchRequest[encryptItem]{in, http.StatusOK}})
 	if err != nil {
 		return nil, err
 	}
-	results, err := batchOf[encryptResult]("wrap", a, len(items))
+	results, err := batchOf[encryptResult]("wrap", a, references)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]keyring.WrapResult, len(items))
 	for i, r := range results {
-		out[i] = keyring.WrapResult{Blob: r.Ciphertext, KeyVersion: r.KeyVersion}
-		if out[i].KeyVersion == 0 {
-			out[i].KeyVersion = versionOf(r.Ciphertext)
-		}
-		if r.Error != "" || r.Ciphertext == "" {
+		blob, version, ok := r.wrapped()
+		if out[i] = (keyring.WrapResult{Blob: blob, KeyVersion: version}); !ok {
 			out[i] = keyring.WrapResult{Err: &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: "wrap"}}
 		}
 	}
@@ -132,15 +143,16 @@ func (t *Transit) Wrap(ctx context.Context, batch string, items []keyring.WrapIt
 
 // Unwrap decrypts data keys.
 func (t *Transit) Unwrap(ctx context.Context, batch string, items []keyring.UnwrapItem) ([]keyring.UnwrapResult, error) {
-	in := make([]decryptItem, len(items))
+	in, references := make([]decryptItem, len(items)), make([]string, len(items))
 	for i, it := range items {
+		references[i] = it.Reference
 		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), it.Reference}
 	}
 	a, err := t.cfg.send(ctx, call{"unwrap", http.MethodPut, t.cfg.path("decrypt", "record"), batch, batchRequest[decryptItem]{in, http.StatusOK}})
 	if err != nil {
 		return nil, err
 	}
-	results, err := batchOf[decryptResult]("unwrap", a, len(items))
+	results, err := batchOf[decryptResult]("unwrap", a, references)
 	if err != nil {
 		return nil, err
 	}
