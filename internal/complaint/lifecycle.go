@@ -16,6 +16,7 @@ const (
 	StateClosed    = "closed"
 	StateWithdrawn = "withdrawn"
 	StateArchived  = "archived"
+	StateErased    = "erased"
 )
 
 // Stages that policy sees.

@@ -30,6 +30,9 @@ func sealedInputs(act complaint.Transition, inputs map[string]string) []string {
 // next. It returns what alter has to seal and to log.
 func (d *Door) move(ctx context.Context, a *asked, next *store.Complaint, act complaint.Transition, inputs map[string]string) (change, error) {
 	state, kind, err := complaint.NextState(a.row.State, act.Name)
+	if err != nil && act.Name == "restrict" && a.row.Stage == complaint.StageOpen {
+		return change{}, &ConflictError{Code: "case_open", State: a.row.State, Allowed: complaint.TransitionsFrom(a.row.State)}
+	}
 	if err != nil {
 		return change{}, &ConflictError{Code: "state_conflict", State: a.row.State, Allowed: complaint.TransitionsFrom(a.row.State)}
 	}
@@ -43,8 +46,12 @@ func (d *Door) move(ctx context.Context, a *asked, next *store.Complaint, act co
 	if err := requireFields(act, a.row, values); err != nil {
 		return change{}, err
 	}
+	if held(a.row) && overwrites(a.row, values) {
+		return change{}, &ConflictError{Code: "legal_hold", State: a.row.State}
+	}
+	state = complaint.ReturnState(act.Name, state, a.row.RestrictedFrom)
 	copyMaps(next)
-	next.State, next.Stage = state, complaint.StageOf(state)
+	next.State, next.Stage, next.RestrictedFrom = state, complaint.StageOf(state), ""
 	next.Performers[act.Name] = a.caller.Person
 	if _, done := next.Milestones[kind]; !done {
 		next.Milestones[kind] = a.at
@@ -54,6 +61,11 @@ func (d *Door) move(ctx context.Context, a *asked, next *store.Complaint, act co
 	}
 	if state != a.row.State {
 		facts["from"], facts["to"] = a.row.State, state
+	}
+	if next.Stage == complaint.StageClosed && next.RetentionUntil == nil {
+		if err := d.retain(ctx, next, values); err != nil {
+			return change{}, err
+		}
 	}
 	facts["occurred_at"] = stamp(a.at)
 	facts["level"] = next.Level
@@ -91,6 +103,8 @@ func (d *Door) apply(ctx context.Context, a *asked, next *store.Complaint, act c
 		return d.assign(ctx, a, next, inputs["assignee"], facts)
 	case "extend":
 		return d.extend(a, next, inputs, facts)
+	case "restrict":
+		next.RestrictedFrom = a.row.State
 	case "request_review":
 		next.UnderReview = true
 	case "decide_review":

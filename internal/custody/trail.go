@@ -40,7 +40,7 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 	if err != nil {
 		return nil, err
 	}
-	trail := &Trail{ID: id, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision), Audit: receiptRef(receipt)}
+	trail := &Trail{ID: id, Erased: a.erased, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision), Audit: receiptRef(receipt)}
 	oversees := slices.ContainsFunc(a.subject.Roles, func(role string) bool { return slices.Contains(overseers(), role) })
 	for _, e := range entries {
 		item, reason, err := d.trailItem(ctx, e)

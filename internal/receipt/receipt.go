@@ -46,6 +46,9 @@ type Receipt struct {
 // Item is what became of one record.
 type Item struct {
 	Complaint string `json:"complaint"`
+	// Erasure is set where an earlier erasure had erased the record already: then
+	// the entries are about that one.
+	Erasure string `json:"erasure,omitempty"`
 	// Result is one of the results above.
 	Result string `json:"result"`
 	// Stage1 proves what was done: erasure.shredded or erasure.reduced; for a

@@ -98,6 +98,13 @@ func TestReceiptProvesItself(t *testing.T) {
 	if !receipt.OK(list) {
 		t.Fatalf("findings: %+v", list)
 	}
+	r.Erasure = three
+	for i := range r.Items {
+		r.Items[i].Erasure = erasure
+	}
+	if list := verdicts(t, l, r); !receipt.OK(list) {
+		t.Errorf("records that an earlier erasure had erased: %+v", list)
+	}
 	v := list[0]
 	if v.KeyVersion != 3 || v.MinAvailable != 4 || v.Basis != "retention_ended" || v.SnapshotsBefore != "2026-11-01T00:00:00Z" ||
 		v.RequestedBy != "a-1" || v.ApprovedBy != "a-2" || v.At.IsZero() || v.IrrecoverableAt.IsZero() {
@@ -122,18 +129,19 @@ func TestEveryLieIsFound(t *testing.T) {
 		want   string
 		change func(t *testing.T, l *audittest.Log, r *receipt.Receipt)
 	}{
-		"kept sold as shredded":  {"no erasure.shredded", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[2].Result = receipt.Shredded }},
-		"held sold as retained":  {"another reason", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[2].Result = receipt.Held }},
-		"shredded sold as final": {"stage 2: missing", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Result = receipt.Irrecoverable }},
-		"final understated":      {"does not say irrecoverable", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[0].Result = receipt.Shredded }},
-		"another record":         {"another record", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Complaint = three + "0" }},
-		"same record twice":      {"twice", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1] = r.Items[0] }},
-		"another erasure":        {"another erasure", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Erasure = one }},
-		"another institution":    {"another institution", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Institution = "other" }},
-		"no stage 1":             {"stage 1: missing", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1 = nil }},
-		"another id":             {"id or index", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1.Entry++ }},
-		"another index":          {"path does not lead", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1.Index++ }},
-		"unknown result":         {"not one of", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Result = "gone" }},
+		"kept sold as shredded":         {"no erasure.shredded", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[2].Result = receipt.Shredded }},
+		"held sold as retained":         {"another reason", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[2].Result = receipt.Held }},
+		"shredded sold as final":        {"stage 2: missing", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Result = receipt.Irrecoverable }},
+		"final understated":             {"does not say irrecoverable", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[0].Result = receipt.Shredded }},
+		"another record":                {"another record", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Complaint = three + "0" }},
+		"same record twice":             {"twice", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1] = r.Items[0] }},
+		"another erasure":               {"another erasure", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Erasure = one }},
+		"another erasure of the record": {"another erasure", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Erasure = one }},
+		"another institution":           {"another institution", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Institution = "other" }},
+		"no stage 1":                    {"stage 1: missing", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1 = nil }},
+		"another id":                    {"id or index", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1.Entry++ }},
+		"another index":                 {"path does not lead", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Stage1.Index++ }},
+		"unknown result":                {"not one of", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) { r.Items[1].Result = "gone" }},
 		"leaf with another fact": {"path does not lead", func(_ *testing.T, _ *audittest.Log, r *receipt.Receipt) {
 			swap(r.Items[1].Stage1, `"key_version":3`, `"key_version":2`)
 		}},

@@ -1,6 +1,7 @@
 package receipt
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -208,7 +209,7 @@ func (c *checker) sameEntry(stage string, p *Proof, leaf *audit.Leaf, kind strin
 		c.finding("%s: the entry is of another institution", stage)
 	case b.Subject != "complaint:"+c.item.Complaint:
 		c.finding("%s: the entry is about another record", stage)
-	case text(b.Facts, "erasure") != c.receipt.Erasure:
+	case text(b.Facts, "erasure") != cmp.Or(c.item.Erasure, c.receipt.Erasure):
 		c.finding("%s: the entry is about another erasure", stage)
 	default:
 		return true

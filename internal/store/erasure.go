@@ -164,13 +164,13 @@ func (s *Store) Recoverable(ctx context.Context, institution string, min, limit 
 }
 
 // MarkIrrecoverable writes that an erased record is irrecoverable, by an entry.
-// A reduced record stays reduced and has the entry beside. ErrStale if it is
-// marked already.
+// A reduced record stays reduced and has the entry beside. Requests that name
+// the same first stage are marked together. ErrStale if it is marked already.
 func (s *Store) MarkIrrecoverable(ctx context.Context, tx pgx.Tx, i *ErasureItem, entry int64, at time.Time) error {
 	tag, err := tx.Exec(ctx, `update sealtrail.erasure_item set irrecoverable_at = $4, irrecoverable_entry = $5,
 		result = case result when 'shredded' then 'irrecoverable' else result end
-		where institution = $1 and erasure = $2 and complaint = $3 and irrecoverable_at is null and result in ('shredded', 'reduced')`,
-		i.Institution, i.Erasure, i.Complaint, at, entry)
+		where institution = $1 and complaint = $2 and settled_entry = $3 and irrecoverable_at is null and result in ('shredded', 'reduced')`,
+		i.Institution, i.Complaint, i.SettledEntry, at, entry)
 	if err != nil {
 		return Classify(err)
 	}
@@ -244,4 +244,32 @@ func (s *Store) PastRetention(ctx context.Context, institution string, at time.T
 type Cursor struct {
 	At time.Time
 	ID string
+}
+
+// ByID returns clear columns of complaints by their ids, in the order of the ids.
+func (s *Store) ByID(ctx context.Context, institution string, ids []string) ([]*Complaint, error) {
+	rows, err := s.pool.Query(ctx, selectMeta+`where c.institution = $1 and c.id = any($2) order by c.id`, institution, ids)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	list, err := pgx.CollectRows(rows, scanMeta)
+	return list, Classify(err)
+}
+
+// CopyItem settles a pending record that an earlier erasure has erased, by what
+// that one wrote. ErrStale if there is none, or it is settled.
+func (s *Store) CopyItem(ctx context.Context, tx pgx.Tx, i *ErasureItem) error {
+	tag, err := tx.Exec(ctx, `update sealtrail.erasure_item t set result = f.result, commitment = f.commitment, wrapped_sha256 = f.wrapped_sha256,
+			key_version = f.key_version, settled_at = f.settled_at, settled_entry = f.settled_entry,
+			irrecoverable_at = f.irrecoverable_at, irrecoverable_entry = f.irrecoverable_entry
+		from (select * from sealtrail.erasure_item where institution = $1 and complaint = $3 and erasure <> $2
+			and result in ('shredded', 'irrecoverable') limit 1) f
+		where t.institution = $1 and t.erasure = $2 and t.complaint = $3 and t.result = 'pending'`, i.Institution, i.Erasure, i.Complaint)
+	if err != nil {
+		return Classify(err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrStale
+	}
+	return nil
 }

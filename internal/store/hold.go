@@ -44,9 +44,9 @@ func (s *Store) Hold(ctx context.Context, institution, id string) (*Hold, error)
 	return h, Classify(err)
 }
 
-// Holds lists the holds of a complaint, the newest first, at most limit.
+// Holds lists the holds of a complaint, open ones and then the newest first, at most limit.
 func (s *Store) Holds(ctx context.Context, institution, complaint string, limit int) ([]*Hold, error) {
-	rows, err := s.pool.Query(ctx, selectHold+`where institution = $1 and complaint = $2 order by placed_at desc, id limit $3`, institution, complaint, limit)
+	rows, err := s.pool.Query(ctx, selectHold+`where institution = $1 and complaint = $2 order by released_at is not null, placed_at desc, id limit $3`, institution, complaint, limit)
 	if err != nil {
 		return nil, Classify(err)
 	}
