@@ -101,7 +101,7 @@ func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *hous
 	}
 	h.keys, err = keyring.New(keys)
 	must(t, err)
-	config := custody.Config{Institution: h.institution, Store: store.New(pool), Log: h.log, Policy: engine(t), Keys: h.keys, Index: index,
+	config := custody.Config{Institution: h.institution, Store: store.New(pool), Log: h.log, Policy: engine(t), Keys: h.keys, Index: index, Master: wrapper,
 		Calendar: clock.China(), Profile: clock.CNLaw().With(clock.Norm(), time.Time{}), Now: func() time.Time { return h.now() }}
 	if tap.config != nil {
 		tap.config(&config)

@@ -274,6 +274,9 @@ func (n *renewal) carryText(path string, sealed []byte) ([]byte, error) {
 	if len(sealed) < field.Overhead {
 		return nil, &field.IntegrityError{Path: path, What: "envelope.length"}
 	}
-	entry := binary.BigEndian.Uint64(sealed[revisionAt:])
+	entry := entryOf(sealed)
 	return field.Reseal(n.o.opener, notePlace(n.o.row, path, entry), sealed, n.sealer, notePlace(n.next, path, entry))
 }
+
+// entryOf is the entry that the sealed text claims to belong to.
+func entryOf(sealed []byte) uint64 { return binary.BigEndian.Uint64(sealed[revisionAt:]) }

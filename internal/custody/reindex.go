@@ -157,7 +157,7 @@ func (d *Door) SwitchIndex(ctx context.Context, epoch int) (AuditRef, error) {
 	for _, n := range counts {
 		records += n
 	}
-	return d.moveIndex(ctx, "index.epoch_switched", audit.Facts{"epoch": epoch, "records": int(records)}, func(tx pgx.Tx) error {
+	return d.moveIndex(ctx, epoch, "index.epoch_switched", audit.Facts{"epoch": epoch, "records": int(records)}, func(tx pgx.Tx) error {
 		return d.cfg.Store.SwitchIndexEpoch(ctx, tx, d.cfg.Institution, epoch, d.now())
 	})
 }
@@ -178,15 +178,15 @@ func (d *Door) DropIndex(ctx context.Context, epoch int) (AuditRef, int64, error
 			break
 		}
 	}
-	ref, err := d.moveIndex(ctx, "index.epoch_dropped", audit.Facts{"epoch": epoch}, func(tx pgx.Tx) error {
+	ref, err := d.moveIndex(ctx, epoch, "index.epoch_dropped", audit.Facts{"epoch": epoch}, func(tx pgx.Tx) error {
 		return d.cfg.Store.DropIndexEpoch(ctx, tx, d.cfg.Institution, epoch)
 	})
 	return ref, deleted, err
 }
 
 // moveIndex changes the generations and says so, both or neither.
-func (d *Door) moveIndex(ctx context.Context, kind string, facts audit.Facts, move func(pgx.Tx) error) (AuditRef, error) {
-	event, err := d.operatorBody(ctx, "index", kind, facts)
+func (d *Door) moveIndex(ctx context.Context, epoch int, kind string, facts audit.Facts, move func(pgx.Tx) error) (AuditRef, error) {
+	event, err := d.operatorBody(ctx, keySubject(d.indexKey(epoch)), kind, facts)
 	if err != nil {
 		return AuditRef{}, err
 	}

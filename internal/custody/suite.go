@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -124,6 +125,29 @@ func (d *Door) operatorBody(ctx context.Context, subject, kind string, facts aud
 	}
 	return audit.Body{At: d.now(), Stage: audit.StageEvent, Kind: kind, Actor: audit.Actor{ID: operator}, Subject: subject, Facts: facts},
 		complaint.CheckFacts(kind, facts)
+}
+
+// Suites is which suite the institution chose and how many records are sealed in
+// each, by the rows and by the log. Where both agree, the log proves how far a
+// migration is.
+type Suites struct {
+	Chosen uint8           `json:"chosen"`
+	Stored map[uint8]int64 `json:"stored"`
+	Logged map[uint8]int64 `json:"logged"`
+	Agree  bool            `json:"agree"`
+}
+
+// Suites counts the records of each suite. It reads the whole log.
+func (d *Door) Suites(ctx context.Context) (*Suites, error) {
+	suite, err := d.askSuite(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.cfg.Store.CompareSuites(ctx, d.cfg.Institution)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return &Suites{Chosen: suite, Stored: found.Stored, Logged: found.Logged, Agree: maps.Equal(found.Stored, found.Logged)}, nil
 }
 
 // followSuite looks for another choice until ctx ends.

@@ -130,7 +130,7 @@ func changes() map[string]string {
 		"milestones":     `milestones || '{"complaint.closed":"2026-01-01T00:00:00Z"}'`,
 		"performers":     `performers || '{"propose":"hugo"}'`,
 		"extension_days": `extension_days || '{"C-FINAL":30}'`,
-		"under_review":   "not under_review", "earlier_handlers": "array_append(earlier_handlers, 'hugo')",
+		"suite":          "3 - suite", "under_review": "not under_review", "earlier_handlers": "array_append(earlier_handlers, 'hugo')",
 		"respondent_bidx": "'{}'", "data_subject_bidx": "set_byte(data_subject_bidx, 0, get_byte(data_subject_bidx, 0) # 1)",
 		"manifest": "set_byte(manifest, length(manifest) / 2, get_byte(manifest, length(manifest) / 2) # 1)",
 	})

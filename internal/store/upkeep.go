@@ -22,10 +22,12 @@ func (s *Store) OfOtherSuite(ctx context.Context, institution string, suite uint
 		and c.suite <> $3 order by c.id limit $4`, institution, orNoUUID(after), int16(suite), limit)
 }
 
+const countSuites = `select suite, count(*) from sealtrail.complaint where institution = $1 and state <> 'erased' group by suite`
+
 // CountSuites is how many complaints that can be opened are sealed in each
 // suite.
 func (s *Store) CountSuites(ctx context.Context, institution string) (map[uint8]int64, error) {
-	rows, err := s.pool.Query(ctx, `select suite, count(*) from sealtrail.complaint where institution = $1 and state <> 'erased' group by suite`, institution)
+	rows, err := s.pool.Query(ctx, countSuites, institution)
 	if err != nil {
 		return nil, Classify(err)
 	}
