@@ -123,6 +123,11 @@ func SealedFields() []Field {
 	return slices.DeleteFunc(Fields(), func(f Field) bool { return !f.Sealed })
 }
 
+// StreamFields returns the fields that are files.
+func StreamFields() []Field {
+	return slices.DeleteFunc(Fields(), func(f Field) bool { return !f.Stream })
+}
+
 // IndexedFields returns the fields that have a blind index.
 func IndexedFields() []Field {
 	return slices.DeleteFunc(Fields(), func(f Field) bool { return f.Index == "" })

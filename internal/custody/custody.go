@@ -56,21 +56,22 @@ type Config struct {
 	// Proofs proves entries from the published log, for receipts of erasures.
 	// Nil: no receipts.
 	Proofs Proofs
-	Now      func() time.Time     // default time.Now; judges deadlines and duties
-	Logger   *slog.Logger         // default slog.Default
-	Tracer   trace.TracerProvider // default none
-	Meter    metric.MeterProvider // default none
+	Now    func() time.Time     // default time.Now; judges deadlines and duties
+	Logger *slog.Logger         // default slog.Default
+	Tracer trace.TracerProvider // default none
+	Meter  metric.MeterProvider // default none
 }
 
 // Door is the custody of one institution's complaints. It is safe for
 // concurrent use. Run must run for outcomes to reach the log.
 type Door struct {
-	cfg      Config
-	outcomes chan audit.Body
-	idem     idempotencyKey
-	register register
-	index    index
-	choice   choice
+	cfg       Config
+	outcomes  chan audit.Body
+	transfers transfers
+	idem      idempotencyKey
+	register  register
+	index     index
+	choice    choice
 	*instruments
 }
 

@@ -90,6 +90,7 @@ type View struct {
 	Revision    uint64            `json:"revision"`
 	Meta        map[string]string `json:"meta"`
 	Fields      []FieldView       `json:"fields"`
+	Files       []FileView        `json:"files,omitempty" doc:"Attachments and recordings that this caller may know of"`
 	Due         []Due             `json:"due,omitempty"`
 	// Broken: what is stored is not what was sealed; nothing was opened and the
 	// finding is an entry. Only in pages, where one record must not hide others.

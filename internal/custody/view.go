@@ -61,6 +61,8 @@ func (a *asked) masked(o *opened, withSealed bool) ([]FieldView, error) {
 		switch {
 		case a.decision.Effect(name) == policy.Deny:
 			view.State = StateDenied
+		case a.row.Sealed[i] == nil && erasedField(a.row, f):
+			view.State = StateErased
 		case a.row.Sealed[i] == nil:
 			view.State = StateEmpty
 		case f.Mask == hiddenMask:
@@ -101,6 +103,8 @@ func (a *asked) revealed(o *opened, requested []string) ([]FieldView, error) {
 		view := FieldView{Name: name, Group: f.Group, State: StateEmpty}
 		if plain, ok := o.values[name]; ok && !plain.Null() {
 			view.State, view.Value = StateRevealed, string(plain.Expose())
+		} else if !ok && erasedField(a.row, f) {
+			view.State = StateErased
 		}
 		views = append(views, view)
 	}
@@ -116,7 +120,7 @@ func (d *Door) view(a *asked, receipt pglog.Receipt) *View {
 // metaView shows the clear attributes; it needs no key.
 func (d *Door) metaView(row *store.Complaint, decision policy.Decision) *View {
 	return &View{ID: row.ID, ComplaintNo: row.ComplaintNo, Revision: row.Revision, Meta: meta(row), Due: d.dues(row),
-		Fields: []FieldView{}, Decision: decisionView(decision)}
+		Fields: []FieldView{}, Files: fileViews(row, decision), Decision: decisionView(decision)}
 }
 
 func meta(row *store.Complaint) map[string]string {
