@@ -88,12 +88,15 @@ func (d *Door) bound(a *asked, receipt pglog.Receipt, fields []string) error {
 		if a.caller.indexes(a.action, name) {
 			continue // for the index alone: reindex.go
 		}
-		if effect := a.decision.Effect(name); effect == policy.Deny || a.action == "reveal" && effect != policy.Reveal {
+		if effect := a.decision.Effect(name); effect == policy.Deny || inClear(a.action) && effect != policy.Reveal {
 			return fmt.Errorf("opening a record: field %s is denied", name)
 		}
 	}
 	return nil
 }
+
+// inClear says that an action gives fields away in clear, not masked or altered.
+func inClear(action string) bool { return action == "reveal" || action == "disclose" || action == "leave" }
 
 // lend borrows the record's key and verifies its manifest.
 func (d *Door) lend(ctx context.Context, a *asked, receipt pglog.Receipt) (*opened, error) {
