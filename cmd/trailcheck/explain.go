@@ -32,6 +32,8 @@ type explained struct {
 	Included   bool     `json:"included"`
 	Signature  string   `json:"signature"` // ok, failed or not_checked
 	Leaf       string   `json:"leaf"`
+	// Erased is there where the entry's record is erased: the entries that say so, each with its own proof.
+	Erased []*explained `json:"erased,omitempty"`
 
 	view audit.LeafView
 }
@@ -59,6 +61,9 @@ func explainCommand(_ context.Context, c *console, args []string) exitcode.Code 
 		return c.fail(err)
 	}
 	e.Sentence = sentence(c.lang, &e.view)
+	for _, said := range e.Erased {
+		said.Sentence = sentence(c.lang, &said.view)
+	}
 	if f.output == "json" {
 		err = writeJSON(c.out, e)
 	} else {
@@ -69,10 +74,20 @@ func explainCommand(_ context.Context, c *console, args []string) exitcode.Code 
 	switch {
 	case err != nil:
 		return c.fail(err)
-	case !e.Included || e.Signature == string(verify.Failed):
+	case !e.included() || e.Signature == string(verify.Failed):
 		return exitcode.Integrity
 	}
 	return exitcode.OK
+}
+
+// included reports whether the root holds the entry and those that say what became of its record.
+func (e *explained) included() bool {
+	for _, said := range e.Erased {
+		if !said.Included {
+			return false
+		}
+	}
+	return e.Included
 }
 
 func explain(dir string, index uint64, keys list) (*explained, error) {
@@ -101,7 +116,10 @@ func explain(dir string, index uint64, keys list) (*explained, error) {
 			return nil, err
 		}
 	}
-	return e, e.read(fsys, cp)
+	if err := e.read(fsys, cp); err != nil {
+		return nil, err
+	}
+	return e, e.whatBecame(fsys, cp)
 }
 
 // checkSignature reports whether one of the keys signed the note.
@@ -193,6 +211,7 @@ func (p *printer) explained(e *explained) {
 		sign, text = "✗", p.say("the root over %d entries does NOT hold this entry at %d (%d hashes of proof)", "%d 条记录的根哈希不包含第 %d 条(证明含 %d 个哈希)")
 	}
 	p.line("%s "+text, sign, e.Size, e.Index, len(e.Proof))
+	p.becameOf(e)
 	switch e.Signature {
 	case string(verify.OK):
 		p.line("✓ %s", p.say("the root is signed by the given key", "根哈希由所给公钥签名"))

@@ -11,18 +11,19 @@ import (
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/verify"
+	"github.com/sealtrail/sealtrail/internal/erasures"
 	"github.com/sealtrail/sealtrail/internal/exitcode"
 )
 
-// verifyCommand is "trailcheck verify": every log below DIR, step by step.
+// verifyCommand is "trailcheck verify": every log below DIR, step by step, or a receipt of an erasure.
 func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code {
-	f := newFlags(c, "verify", "DIR", verify.Text{
-		EN: "DIR is a log folder (with a file \"checkpoint\"), or holds <institution>/<year> folders of logs.",
-		ZH: "DIR 为日志目录(含 checkpoint 文件),或其下有 <机构>/<年份> 目录。"})
+	f := newFlags(c, "verify", "DIR | RECEIPT [DIR]", verify.Text{
+		EN: "DIR is a log folder (with a file \"checkpoint\"), or holds <institution>/<year> folders of logs. RECEIPT is the file of an erasure receipt; with DIR it is also compared with the logs.",
+		ZH: "DIR 为日志目录(含 checkpoint 文件),或其下有 <机构>/<年份> 目录。RECEIPT 为删除回执文件;同时给出 DIR 时,回执还与日志比对。"})
 	var a against
 	a.register(f)
 	age := f.Duration("max-age", 0, "how old the newest cosignature may be, e.g. 36h; an older one is a finding. Needs --witness. Choose more than the log's quiet times")
-	rest, code, ok := f.parse(c, args, 1, 1)
+	rest, code, ok := f.parse(c, args, 1, 2)
 	if !ok {
 		return code
 	}
@@ -34,10 +35,17 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 		return c.fail(err)
 	}
 	opts.MaxAge = *age
-	if _, err := os.Stat(rest[0]); err != nil {
+	info, err := os.Stat(rest[0])
+	switch {
+	case err != nil:
 		return c.fail(err)
+	case info.Mode().IsRegular():
+		return receiptCommand(ctx, c, f, rest, opts)
+	case len(rest) > 1:
+		f.Usage() // one folder is verified at a time
+		return exitcode.Usage
 	}
-	reports, err := verify.VerifyAll(ctx, os.DirFS(rest[0]), opts)
+	reports, _, err := verifyLogs(ctx, rest[0], opts)
 	if err != nil {
 		return c.fail(err)
 	}
@@ -65,6 +73,30 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 		return exitcode.Integrity
 	}
 	return exitcode.OK
+}
+
+// stepErasures is the number of the step that this command adds to those of package verify.
+const stepErasures = verify.StepLimits + 1
+
+// verifyLogs verifies every log below dir and follows holds, erasures and key epochs through them.
+func verifyLogs(ctx context.Context, dir string, opts verify.Options) ([]*verify.Report, *erasures.Fold, error) {
+	fold, also := &erasures.Fold{}, opts.Entries
+	opts.Entries = func(v *audit.LeafView) error {
+		if also != nil {
+			if err := also(v); err != nil {
+				return err
+			}
+		}
+		return fold.Take(v)
+	}
+	reports, err := verify.VerifyAll(ctx, os.DirFS(dir), opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range reports {
+		r.Steps = append(r.Steps, fold.Step(stepErasures, r.Origin))
+	}
+	return reports, fold, nil
 }
 
 func writeJSON(w io.Writer, v any) error {

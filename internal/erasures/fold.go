@@ -33,6 +33,11 @@ const maxFindings = 20
 type Fold struct {
 	institutions map[string]*institution
 	logs         map[string]*result // by origin
+
+	// Of the entry before, so that a log's entries need no look-up.
+	of, from string
+	in       *institution
+	res      *result
 }
 
 // result is what one log came to.
@@ -120,8 +125,11 @@ type epoch struct {
 
 // Take is verify.Options.Entries. It never fails: what is wrong is a finding.
 func (f *Fold) Take(v *audit.LeafView) error {
-	in, res := f.place(v)
-	t := taken{LeafView: v, in: in, res: res}
+	if f.in == nil || string(v.Institution()) != f.of || string(v.Log()) != f.from {
+		f.in, f.res = f.place(v)
+		f.of, f.from = string(v.Institution()), string(v.Log())
+	}
+	t := taken{LeafView: v, in: f.in, res: f.res}
 	switch string(v.Kind()) {
 	case "complaint.closed", "complaint.refused", "complaint.withdrawn":
 		t.closed()
