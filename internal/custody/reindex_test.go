@@ -84,6 +84,8 @@ func TestSearchesAreCompleteWhileTheIndexIsRebuilt(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); busy.Wait() })
+	defer end()
 	var filed, amended, searched atomic.Int64
 	writer, reader, changer := h.as("ivy"), h.as("ivy"), h.as("han")
 	busy.Go(func() { // files, and looks for what it filed
@@ -113,6 +115,7 @@ func TestSearchesAreCompleteWhileTheIndexIsRebuilt(t *testing.T) {
 			}
 			if got, err := h.hits(reader, phoneOf(n)); err != nil || len(got) != 1 || got[0] != ids[n] {
 				t.Errorf("record %d: got %d hits, %v", n, len(got), err)
+				return
 			}
 			searched.Add(1)
 		}
@@ -167,8 +170,7 @@ func TestSearchesAreCompleteWhileTheIndexIsRebuilt(t *testing.T) {
 			t.Error("no token of the old index was deleted")
 		}
 	}
-	close(stop)
-	busy.Wait()
+	end()
 	if got := h.epochs(); len(got) != 1 || got[3] == 0 {
 		t.Errorf("tokens per generation: %v", got)
 	}

@@ -49,6 +49,9 @@ const (
 	// awayPause is how long a job waits before it tries again a log, a database
 	// or a Vault that is away.
 	awayPause = 500 * time.Millisecond
+	// maxIdle is how many walks a job makes in vain for records that somebody
+	// changes again and again.
+	maxIdle = 20
 )
 
 // run works through a job, page by page, until nothing is left that can be
@@ -82,6 +85,8 @@ type running struct {
 	left  int64
 	moved int64 // by this process
 	round int64 // moved since the walk began anew
+	met   int64 // changed by others meanwhile, in this walk
+	idle  int   // walks that moved nothing because of that
 	whole bool  // the walk began at the first id
 	began time.Time
 	tell  func(Progress)
@@ -141,7 +146,9 @@ func (d *Door) sweepPage(ctx context.Context, r *running) (more bool, err error)
 func (r *running) count(page []*kept) {
 	for _, k := range page {
 		switch {
-		case k == nil || k.err != nil && (away(k.err) || errors.Is(k.err, ErrStale) || gone(k.err)):
+		case k == nil || k.err != nil && (away(k.err) || gone(k.err)):
+		case errors.Is(k.err, ErrStale):
+			r.met++
 		case k.err != nil:
 			r.job.Failed++
 		case k.receipt.Valid():
@@ -158,8 +165,13 @@ func (d *Door) round(ctx context.Context, r *running) (more bool, err error) {
 		return d.pause(ctx, r, storeError(err))
 	}
 	r.left = left
-	if left > r.job.Failed && (r.round > 0 || !r.whole) {
-		r.whole, r.round, r.job.Cursor, r.job.Failed = true, 0, "", 0
+	again := r.round > 0 || !r.whole
+	if !again && r.met > 0 && r.idle < maxIdle {
+		r.idle++ // whoever changed them has done so by now
+		again = true
+	}
+	if left > r.job.Failed && again {
+		r.whole, r.round, r.met, r.job.Cursor, r.job.Failed = true, 0, 0, "", 0
 		return true, nil
 	}
 	return false, nil

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -53,9 +54,10 @@ const insertTokens = `insert into sealtrail.blind_index (institution, field, epo
 	select $1, t.field, t.epoch, t.token, $2 from unnest($3::text[], $4::int[], $5::bytea[]) as t (field, epoch, token)`
 
 // AddTokens writes the tokens of one generation beside those of others, over its
-// own, if the complaint is still at the revision that they were computed from
-// (else ErrStale) and the generations of the index are those named, the current
-// one first (else ErrIndexMoved). It holds both until tx ends.
+// own, for the fields of c that are still the ones that were opened. Others were
+// changed meanwhile, and whoever changes a field writes every generation of its
+// tokens; ErrStale if he did not (a record that was resealed). ErrIndexMoved if
+// the generations of the index are not those named, the current one first.
 func (s *Store) AddTokens(ctx context.Context, tx pgx.Tx, c *Complaint, tokens []Token, live []uint32) error {
 	epochs := make([]int32, len(live))
 	for i, e := range live {
@@ -67,19 +69,49 @@ func (s *Store) AddTokens(ctx context.Context, tx pgx.Tx, c *Complaint, tokens [
 	if len(tokens) == 0 {
 		return nil
 	}
-	var revision uint64
-	err := tx.QueryRow(ctx, `select revision from sealtrail.complaint where institution = $1 and id = $2 for share`, c.Institution, c.ID).Scan(&revision)
+	same, err := s.unchanged(ctx, tx, c, tokens)
 	if err != nil {
+		return err
+	}
+	names, which, values := tokenColumns(same)
+	lacks, batch := false, &pgx.Batch{}
+	batch.Queue(`delete from sealtrail.blind_index where institution = $1 and complaint = $2 and epoch = $3 and field = any($4)`,
+		c.Institution, c.ID, tokens[0].Epoch, names)
+	batch.Queue(insertTokens, c.Institution, c.ID, names, which, values)
+	batch.Queue(`select `+lacksToken+` from sealtrail.complaint c where c.institution = $1 and c.id = $3`, c.Institution, tokens[0].Epoch, c.ID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&lacks) })
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return Classify(err)
 	}
-	if revision != c.Revision {
+	if lacks {
 		return ErrStale
 	}
-	batch := &pgx.Batch{}
-	batch.Queue(`delete from sealtrail.blind_index where institution = $1 and complaint = $2 and epoch = $3`, c.Institution, c.ID, tokens[0].Epoch)
-	names, which, values := tokenColumns(tokens)
-	batch.Queue(insertTokens, c.Institution, c.ID, names, which, values)
-	return Classify(tx.SendBatch(ctx, batch).Close())
+	return nil
+}
+
+// unchanged locks the row against change and returns the tokens of fields whose
+// envelopes are still those of c.
+func (s *Store) unchanged(ctx context.Context, tx pgx.Tx, c *Complaint, tokens []Token) ([]Token, error) {
+	columns, stored := make([]string, len(tokens)), make([][]byte, len(tokens))
+	into := make([]any, len(tokens))
+	for i, t := range tokens {
+		if SealedIndex(t.Field) < 0 {
+			return nil, fmt.Errorf("adding tokens: %q is no sealed field", t.Field)
+		}
+		columns[i], into[i] = t.Field+"_sealed", &stored[i]
+	}
+	err := tx.QueryRow(ctx, "select "+strings.Join(columns, ", ")+" from sealtrail.complaint where institution = $1 and id = $2 for share",
+		c.Institution, c.ID).Scan(into...)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	var same []Token
+	for i, t := range tokens {
+		if envelope, _ := c.Field(t.Field); bytes.Equal(envelope, stored[i]) {
+			same = append(same, t)
+		}
+	}
+	return same, nil
 }
 
 // TokensOf lists every token of a complaint; ErrStale if it is at another
@@ -117,7 +149,7 @@ func (s *Store) FindByToken(ctx context.Context, institution string, t Token, li
 	var found []Found
 	current, batch := uint32(0), &pgx.Batch{}
 	batch.Queue(withKey+`join sealtrail.blind_index b on b.institution = c.institution and b.complaint = c.id
-		where b.institution = $1 and b.field = $2 and b.epoch = $3 and b.token = $4
+		where b.institution = $1 and b.field = $2 and b.epoch = $3 and b.token = $4 and `+notErased+`
 		order by c.received_at desc, c.id limit $5`, institution, t.Field, t.Epoch, t.Token, limit).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Found, error) { return scanFound(row) })
 		return err
