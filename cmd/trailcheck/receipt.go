@@ -84,17 +84,13 @@ func receiptCommand(ctx context.Context, c *console, f *flags, rest []string, op
 	return exitcode.OK
 }
 
-// judge takes the verdicts over and adds what the entries must also say: two persons.
+// judge takes the verdicts over.
 func judge(r *receipt.Receipt, verdicts []receipt.Verdict) *judged {
 	j := &judged{Institution: r.Institution, Erasure: r.Erasure, Logs: verify.NotChecked}
 	for _, v := range verdicts {
-		item := judgedItem{Complaint: v.Complaint, Result: v.Result, Findings: v.Findings, At: v.At, Basis: v.Basis, RequestedBy: v.RequestedBy,
+		j.Items = append(j.Items, judgedItem{Complaint: v.Complaint, Result: v.Result, Findings: v.Findings, At: v.At, Basis: v.Basis, RequestedBy: v.RequestedBy,
 			ApprovedBy: v.ApprovedBy, Commitment: v.Commitment, WrappedSHA256: v.WrappedSHA256, KeyVersion: v.KeyVersion, Until: v.Until,
-			IrrecoverableAt: v.IrrecoverableAt, MinAvailable: v.MinAvailable, SnapshotsBefore: v.SnapshotsBefore}
-		if v.RequestedBy != "" && v.RequestedBy == v.ApprovedBy {
-			item.Findings = append(item.Findings, "stage 1: requested and approved by one person")
-		}
-		j.Items = append(j.Items, item)
+			IrrecoverableAt: v.IrrecoverableAt, MinAvailable: v.MinAvailable, SnapshotsBefore: v.SnapshotsBefore})
 	}
 	return j
 }

@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 )
 
 // Format is the value of Receipt.Format.
@@ -87,6 +89,9 @@ func Parse(data []byte) (*Receipt, error) {
 	if dec.More() {
 		return nil, fmt.Errorf("%w: more than one value", ErrMalformed)
 	}
+	if err := exact(data); err != nil {
+		return nil, err
+	}
 	if r.Format != Format {
 		return nil, fmt.Errorf("%w: unknown format", ErrMalformed)
 	}
@@ -94,4 +99,46 @@ func Parse(data []byte) (*Receipt, error) {
 		return nil, fmt.Errorf("%w: institution, erasure and items are required", ErrMalformed)
 	}
 	return &r, nil
+}
+
+// members are the names that the objects of a receipt have.
+const members = " format institution erasure items complaint result stage1 stage2 entry index leaf path checkpoint "
+
+// exact refuses a name that stands twice in its object or is spelled otherwise: encoding/json takes both, and another reader might
+// take the other one.
+func exact(data []byte) error {
+	var open []map[string]bool // names seen so far in each open object; nil for an array
+	dec, name := json.NewDecoder(bytes.NewReader(data)), false
+	for {
+		t, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: not the JSON of a receipt", ErrMalformed)
+		}
+		switch t {
+		case json.Delim('{'):
+			open = append(open, map[string]bool{})
+			name = true
+			continue
+		case json.Delim('['):
+			open = append(open, nil)
+			name = false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if name {
+				s, _ := t.(string)
+				if last := open[len(open)-1]; last[s] || !strings.Contains(members, " "+s+" ") {
+					return fmt.Errorf("%w: a member stands twice or is spelled otherwise", ErrMalformed)
+				}
+				open[len(open)-1][s] = true
+				name = false
+				continue
+			}
+		}
+		name = len(open) > 0 && open[len(open)-1] != nil
+	}
 }

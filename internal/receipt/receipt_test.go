@@ -186,7 +186,11 @@ func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{"", "{}", "[]", `{"format":"sealtrail/erasure-receipt/v2"}`, `{"format":"sealtrail/erasure-receipt/v1"}`,
 		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[]}`,
 		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{}],"more":1}`,
-		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{}]}{}`} {
+		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{}]}{}`,
+		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{}],"erasure":"f"}`,
+		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{"result":"held","result":"shredded"}]}`,
+		`{"format":"sealtrail/erasure-receipt/v1","institution":"d","erasure":"e","items":[{"Result":"held"}]}`,
+		`{"format":"sealtrail/erasure-receipt/v1","Institution":"d","erasure":"e","items":[{}]}`} {
 		if _, err := receipt.Parse([]byte(text)); !errors.Is(err, receipt.ErrMalformed) {
 			t.Errorf("%s: got %v", text, err)
 		}

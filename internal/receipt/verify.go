@@ -130,6 +130,9 @@ func (c *checker) check() {
 		}
 		return
 	}
+	if kind == "erasure.shredded" && c.v.RequestedBy == c.v.ApprovedBy {
+		c.finding("stage 1: requested and approved by one person")
+	}
 	c.second(first)
 }
 
