@@ -19,6 +19,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the service of one institution."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring a database to the newest schema. Needs a superuser's address, once."`
 	Institution institutionCommand `cmd:"" help:"Make Vault and database ready for an institution."`
+	Key         keyCommand         `cmd:"" help:"Master keys: status, rotation, rewrap, closing of epochs."`
 	Trail       trailCommand       `cmd:"" help:"Check what PostgreSQL holds of the log."`
 	Policy      policyCommand      `cmd:"" help:"Check a policy bundle."`
 	Witness     witnessCommand     `cmd:"" help:"Run a witness: a second process with a key and a folder of its own."`

@@ -205,9 +205,11 @@ type Closing struct {
 	Version int
 	Info    transit.KeyInfo // as Vault says it now
 	Done    bool            // the entry is written
-	entry   uint64
-	minimum int
-	before  time.Time
+	// Irrecoverable is how many erased records were marked as such.
+	Irrecoverable int
+	entry         uint64
+	minimum       int
+	before        time.Time
 }
 
 // Closing asks whether everything below a version may be given up now. What two
@@ -234,6 +236,11 @@ func (d *Door) Closing(ctx context.Context, version int) (*Closing, error) {
 		return nil, err
 	}
 	return c, d.noneOlder(ctx, version)
+}
+
+// Epoch is the closed epoch, as its entry says; only once Done.
+func (c *Closing) Epoch() Epoch {
+	return Epoch{Key: c.Key, MinAvailable: c.minimum, Entry: c.entry, SnapshotsBefore: c.before}
 }
 
 func (d *Door) mayClose(ctx context.Context, e *EpochMemory) error {

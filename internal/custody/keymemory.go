@@ -185,3 +185,25 @@ func (d *Door) keyEvent(ctx context.Context, key, kind string, facts audit.Facts
 	}
 	return b, complaint.CheckFacts(kind, facts)
 }
+
+// AcceptKey takes an alarm back after somebody has looked into it: what was told
+// of is what is normal from now on. ErrNotFound if there is no such alarm.
+func (d *Door) AcceptKey(ctx context.Context, key, what string) (AuditRef, error) {
+	said, err := d.KeyMemory(ctx, key)
+	if err != nil {
+		return AuditRef{}, err
+	}
+	if !said.Alarms[what] {
+		return AuditRef{}, ErrNotFound
+	}
+	facts := audit.Facts{"what": what}
+	switch what {
+	case FindingVersion:
+		facts["version"] = said.Version
+	case FindingMinDecryption:
+		facts["version"] = said.MinDecryption.Told
+	case FindingMinAvailable:
+		facts["version"] = said.MinAvailable.Told
+	}
+	return d.NoteKey(ctx, key, "key.config_changed", facts)
+}

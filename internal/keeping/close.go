@@ -13,6 +13,7 @@ import (
 type Closer interface {
 	Closing(ctx context.Context, version int) (*custody.Closing, error)
 	FinishClosing(ctx context.Context, c *custody.Closing, said custody.Declared) (custody.AuditRef, error)
+	MarkIrrecoverable(context.Context, custody.Epoch) (int, error)
 }
 
 // Trimmer changes the record key in Vault, with a custodian's one-use token and
@@ -66,8 +67,11 @@ func Close(ctx context.Context, cfg CloseConfig) (*custody.Closing, error) {
 		cfg.Settle = settleFor
 	}
 	c, err := cfg.Door.Closing(ctx, cfg.Version)
-	if err != nil || c.Done {
+	if err != nil {
 		return c, err
+	}
+	if c.Done {
+		return c, cfg.mark(ctx, c)
 	}
 	if err := cfg.settle(ctx, c); err != nil {
 		return c, err
@@ -89,7 +93,17 @@ func Close(ctx context.Context, cfg CloseConfig) (*custody.Closing, error) {
 	if _, err = cfg.Door.FinishClosing(ctx, c, cfg.Declared); err != nil {
 		return c, err
 	}
-	return c, cfg.At(PointRecorded)
+	if err := cfg.At(PointRecorded); err != nil {
+		return c, err
+	}
+	return c, cfg.mark(ctx, c)
+}
+
+// mark writes the second stage of every erasure that the closing completes. It
+// may be run again.
+func (cfg *CloseConfig) mark(ctx context.Context, c *custody.Closing) (err error) {
+	c.Irrecoverable, err = cfg.Door.MarkIrrecoverable(ctx, c.Epoch())
+	return err
 }
 
 // settle waits until the version is old enough.

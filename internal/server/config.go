@@ -26,6 +26,10 @@ type Config struct {
 	VaultRoleFile string `help:"File with the AppRole role id." env:"SEALTRAIL_VAULT_ROLE_ID_FILE" required:""`
 	VaultSecret   string `name:"vault-secret-file" help:"File with the AppRole secret id; read again at every login." env:"SEALTRAIL_VAULT_SECRET_ID_FILE" required:""`
 
+	VaultAudit     string        `name:"vault-audit-device" help:"Name of Vault's audit device, whose absence alarms; empty: not watched." default:"file" env:"SEALTRAIL_VAULT_AUDIT_DEVICE"`
+	VaultAuditFile string        `help:"Path of the file that Vault's audit device writes, where this machine has it: it must grow. It is never read." env:"SEALTRAIL_VAULT_AUDIT_FILE"`
+	KeysEvery      time.Duration `help:"How often the configuration of the keys in Vault is read back." default:"12s" env:"SEALTRAIL_KEYS_EVERY"`
+
 	Issuer   string `help:"Issuer of bearer tokens." env:"SEALTRAIL_ISSUER" required:""`
 	Audience string `help:"Audience of bearer tokens." default:"sealtrail" env:"SEALTRAIL_AUDIENCE"`
 	JWKSURL  string `name:"jwks-url" help:"Where the issuer's keys are." env:"SEALTRAIL_JWKS_URL" xor:"jwks"`

@@ -41,5 +41,5 @@ func (s *Server) observe() error {
 	if err != nil {
 		return fmt.Errorf("making the log's metrics: %w", err)
 	}
-	return nil
+	return s.observeKeys(m)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/httpapi"
+	"github.com/sealtrail/sealtrail/internal/keeping"
 	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/internal/telemetry"
 	"github.com/sealtrail/sealtrail/policy"
@@ -42,6 +43,10 @@ type Server struct {
 	vault *api.Client
 	login *transit.Login
 	keys  *keyring.Keyring
+
+	master   *transit.Transit
+	keyWatch *keeping.Watch
+	started  time.Time
 
 	voided chan voided
 
@@ -117,6 +122,7 @@ func (s *Server) openVault(context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.master = wrapper
 	s.keys, err = keyring.New(keyring.Config{Wrapper: wrapper, OnVoid: s.keysVoided})
 	return err
 }
@@ -173,7 +179,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 		profile = profile.With(clock.Norm(), adopted)
 	}
 	s.door, err = custody.New(ctx, custody.Config{Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
-		Keys: s.keys, Index: index, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
+		Keys: s.keys, Index: index, Master: s.master, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
 	return err
 }
 
@@ -258,7 +264,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages, s.leases)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down

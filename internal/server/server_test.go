@@ -48,7 +48,12 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	vault, dir := vaulttest.New(t), t.TempDir()
+	return newSiteOn(t, vaulttest.New(t))
+}
+
+func newSiteOn(t *testing.T, vault *vaulttest.Vault) *site {
+	t.Helper()
+	dir := t.TempDir()
 	s := &site{t: t, db: pgtest.New(t, "server", migrate)}
 	institution := vaulttest.Name("bank")
 	role, secret := vault.Institution(institution)

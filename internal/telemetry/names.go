@@ -19,6 +19,8 @@ const (
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
 	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
+	MetricKeyFindings      = "sealtrail.key.findings"       // {finding}, by vault_key
+	MetricKeyLookAge       = "sealtrail.key.look.age"       // s since every key in Vault was looked at
 )
 
 // Attribute names that our own code sets.
