@@ -180,6 +180,12 @@ func (s *Store) MarkIrrecoverable(ctx context.Context, tx pgx.Tx, i *ErasureItem
 	return nil
 }
 
+// notErased is a condition on complaint c: no erasure has taken its key. The
+// row alone does not know it where an older copy of the data stands beside the
+// newest keys.
+const notErased = `c.state <> 'erased' and not exists (select from keys.destroyed x
+	where x.institution = c.institution and x.complaint = c.id and x.part = '' and x.why = 'shred')`
+
 // WasShredded reports whether the record's own key was destroyed by an erasure.
 // The schema keys travels apart, so this holds also beside older data.
 func (s *Store) WasShredded(ctx context.Context, institution, complaint string) (bool, error) {
@@ -229,7 +235,7 @@ func (s *Store) PastRetention(ctx context.Context, institution string, at time.T
 		after.ID = noUUID
 	}
 	rows, err := s.pool.Query(ctx, selectMeta+`where c.institution = $1 and c.retention_until <= $2 and (c.retention_until, c.id) > ($3, $4::uuid)
-		and c.state <> 'erased' and cardinality(c.holds) = 0
+		and `+notErased+` and cardinality(c.holds) = 0
 		and not exists (select from sealtrail.legal_hold h where h.institution = c.institution and h.complaint = c.id and h.released_at is null)
 		and not exists (select from sealtrail.erasure e where e.institution = c.institution and e.complaint = c.id and e.state = 'requested')
 		order by c.retention_until, c.id limit $5`, institution, at, after.At, after.ID, limit)

@@ -159,7 +159,7 @@ func (s *Store) List(ctx context.Context, institution string, f Filter) ([]*Comp
 	if before.IsZero() {
 		before = Never.Add(time.Hour)
 	}
-	rows, err := s.pool.Query(ctx, selectMeta+`where c.institution = $1
+	rows, err := s.pool.Query(ctx, selectMeta+`where c.institution = $1 and `+notErased+`
 		and ($2 = '' or c.state = $2) and ($3 = '' or c.department = $3) and ($4 = '' or c.assignee = $4)
 		and c.due_at < $5 and (c.due_at, c.id) > ($6, $7::uuid)
 		order by c.due_at, c.id limit $8`,
