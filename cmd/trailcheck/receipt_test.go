@@ -312,6 +312,10 @@ func TestVerifyNamesABrokenErasure(t *testing.T) {
 func TestExplainShowsErasedAsErased(t *testing.T) {
 	t.Parallel()
 	l := erasureLog(0)
+	// The erasure of one record that only mentions another.
+	other := shreddedAct("44444444-8b86-4011-b42d-00c04fc964ff")
+	other.Request = "complaint:" + staying
+	l.Append(other)
 	l.Append(audittest.Bodies(300)...)
 	dir := write(t, l)
 	code, out, errs := call(t, "explain", "--key", l.VerifierKey(), dir, "0")
