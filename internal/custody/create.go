@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,38 +90,46 @@ type filing struct {
 	// Joins over the complainant, made here so that the log needs no pseudonym
 	// of her: an earlier complaint of hers, and one about the same matter.
 	earlier, repeat bool
+	// The envelope that it was sealed in; nil if it came in clear.
+	envelope *envelope
 }
 
 // store validates, seals and stores drafts. The answer has one item per draft.
 func (d *Door) store(ctx context.Context, a *asked, drafts []intake.Draft, use *store.Idempotency) []BatchItem {
 	out := make([]BatchItem, len(drafts))
-	filings := d.accept(ctx, a, drafts, out)
+	d.fileAll(ctx, a, d.accept(ctx, a, drafts, out), use, out)
+	return out
+}
+
+// fileAll seals and stores accepted drafts and fills in their answers.
+func (d *Door) fileAll(ctx context.Context, a *asked, filings []*filing, use *store.Idempotency, out []BatchItem) {
 	for attempt := 0; len(filings) > 0; attempt++ {
 		var err error
 		if filings, err = d.dropExisting(ctx, a, filings, out); err != nil || len(filings) == 0 {
-			return failAll(out, filings, err)
+			failAll(out, filings, err)
+			return
 		}
 		if err = d.prepare(ctx, a, filings); err != nil {
-			return failAll(out, filings, err)
+			failAll(out, filings, err)
+			return
 		}
 		err = d.insert(ctx, a, filings, use, out)
 		// Somebody else stored one of them meanwhile, or moved the index: look
 		// again, once or twice.
 		moved := d.index.moved(err)
 		if err == nil || !moved && !errors.Is(err, store.ErrDuplicate) || attempt == 2 {
-			return failAll(out, filings, err)
+			failAll(out, filings, err)
+			return
 		}
 	}
-	return out
 }
 
-func failAll(out []BatchItem, filings []*filing, err error) []BatchItem {
+func failAll(out []BatchItem, filings []*filing, err error) {
 	for _, f := range filings {
 		if err != nil {
 			out[f.at] = BatchItem{Err: txError(err)}
 		}
 	}
-	return out
 }
 
 // accept validates drafts; what must never be stored (C3) is refused with an
@@ -401,7 +410,7 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 			return fmt.Errorf("recording a complaint: %w", err)
 		}
 	}
-	pending, err := d.write(ctx, rows, events, use)
+	pending, err := d.write(ctx, rows, events, use, d.sealedRows(a, filings))
 	if err != nil {
 		return err
 	}
@@ -413,8 +422,8 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 
 // write stores the rows with their events: all of it or nothing. A single one
 // travels in one round trip.
-func (d *Door) write(ctx context.Context, rows []*store.NewComplaint, events []audit.Body, use *store.Idempotency) ([]pglog.Pending, error) {
-	if len(rows) == 1 {
+func (d *Door) write(ctx context.Context, rows []*store.NewComplaint, events []audit.Body, use *store.Idempotency, sealed []store.SealedIntake) ([]pglog.Pending, error) {
+	if len(rows) == 1 && len(sealed) == 0 {
 		if use != nil {
 			use.Resource = rows[0].ID
 		}
@@ -433,6 +442,9 @@ func (d *Door) write(ctx context.Context, rows []*store.NewComplaint, events []a
 		if err = d.cfg.Store.InsertMany(ctx, tx, rows); err != nil {
 			return err
 		}
+		if err = d.cfg.Store.InsertSealed(ctx, tx, sealed); err != nil {
+			return err
+		}
 		pending, err = d.cfg.Log.AppendTx(ctx, tx, events...)
 		return err
 	})
@@ -449,6 +461,9 @@ func recordedFacts(f *filing) audit.Facts {
 		if value != "" {
 			facts[name] = value
 		}
+	}
+	if f.envelope != nil {
+		facts["late"], facts["sealed_at"], facts["envelope_sha256"] = true, stamp(f.envelope.at), hex.EncodeToString(f.envelope.sum[:])
 	}
 	if f.draft.AssertedAt != nil {
 		facts["imported"], facts["asserted_at"] = true, stamp(*f.draft.AssertedAt)

@@ -96,7 +96,9 @@ func (d *Door) bound(a *asked, receipt pglog.Receipt, fields []string) error {
 }
 
 // inClear says that an action gives fields away in clear, not masked or altered.
-func inClear(action string) bool { return action == "reveal" || action == "disclose" || action == "leave" }
+func inClear(action string) bool {
+	return action == "reveal" || action == "disclose" || action == "leave"
+}
 
 // lend borrows the record's key and verifies its manifest.
 func (d *Door) lend(ctx context.Context, a *asked, receipt pglog.Receipt) (*opened, error) {

@@ -59,6 +59,9 @@ type SealedIntake struct {
 // InsertSealed notes which envelope became which complaint. ErrDuplicate if the
 // envelope was brought in before.
 func (s *Store) InsertSealed(ctx context.Context, tx pgx.Tx, list []SealedIntake) error {
+	if len(list) == 0 {
+		return nil
+	}
 	rows := pgx.CopyFromSlice(len(list), func(i int) ([]any, error) {
 		x := list[i]
 		return []any{x.Institution, x.EnvelopeSHA256[:], x.Complaint, x.SealedAt, x.IngestedAt}, nil
