@@ -79,6 +79,8 @@ func (e *RuleError) Unwrap() error { return ErrInvalid }
 // Normalise returns the common form of value, which is ASCII but for Email
 // local parts and StaffID. It is idempotent: Normalise of its own result is
 // the result. The error wraps ErrInvalid.
+//
+//sealtrail:secret
 func Normalise(kind Kind, value string) ([]byte, error) {
 	if len(value) > maxValue {
 		return nil, &RuleError{kind, "length"}
@@ -121,9 +123,12 @@ func normalise(kind Kind, value string) (out, rule string) {
 
 // Item is one token to compute.
 type Item struct {
-	Field      string // catalogue name; tokens of different fields never match
-	Epoch      uint32 // index epoch; tokens of different epochs never match
-	Normalised []byte // result of Normalise
+	Field string // catalogue name; tokens of different fields never match
+	Epoch uint32 // index epoch; tokens of different epochs never match
+	// Normalised is the result of Normalise.
+	//
+	//sealtrail:secret
+	Normalised []byte
 	Reference  string // id of the audit entry that stands for this item
 }
 
@@ -131,6 +136,8 @@ type Item struct {
 // of one institution, field or epoch says nothing about another:
 //
 //	"stx1" | lp(institution) | lp(field) | u32 epoch | normalised
+//
+//sealtrail:secret
 func Input(institution string, it Item) []byte {
 	b := make([]byte, 0, 16+len(institution)+len(it.Field)+len(it.Normalised))
 	b = append(b, "stx1"...)

@@ -27,6 +27,8 @@ const maxIdle = 4
 // and Openers of this key share one after the other, which is what keeps
 // sealing at three allocations per field. It is safe for concurrent use and
 // prints as "[sealed]".
+//
+//sealtrail:secret
 type Key struct {
 	mu sync.Mutex
 	// dek is nil once destroyed. By pointer to an array, not a slice: fmt with a

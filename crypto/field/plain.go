@@ -23,9 +23,11 @@ var ErrPlaintext = errors.New("plaintext refused: call Expose on purpose")
 //
 // The bytes are held by pointer, so that fmt shows an address, not the value,
 // even where it cannot call methods (unexported struct fields). For the same
-// reason reflect.DeepEqual compares only the first byte: use [Plain.Equal].
+// reason reflect.DeepEqual compares addresses: use [Plain.Equal].
+//
+//sealtrail:secret
 type Plain struct {
-	first *byte
+	first unsafe.Pointer // not *byte: what walks by reflection ends at an address
 	size  int
 	null  bool
 }
@@ -33,15 +35,17 @@ type Plain struct {
 // NewPlain wraps a copy of b.
 func NewPlain(b []byte) Plain { return plainOf(bytes.Clone(b)) }
 
-func plainOf(b []byte) Plain { return Plain{first: unsafe.SliceData(b), size: len(b)} }
+func plainOf(b []byte) Plain { return Plain{first: unsafe.Pointer(unsafe.SliceData(b)), size: len(b)} }
 
 // Expose returns the value itself, not a copy: whoever calls it answers for
 // where it goes. It is nil for null. [Plain.Wipe] and [Opener.Wipe] clear it.
+//
+//sealtrail:secret
 func (p Plain) Expose() []byte {
 	if p.size == 0 {
 		return nil
 	}
-	return unsafe.Slice(p.first, p.size)
+	return unsafe.Slice((*byte)(p.first), p.size)
 }
 
 // Null says that the field was sealed as null, which differs from empty.
@@ -72,6 +76,9 @@ func (Plain) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), 
 
 // MarshalText returns "[sealed]".
 func (Plain) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// MarshalBinary refuses, and with it encoding/gob.
+func (Plain) MarshalBinary() ([]byte, error) { return nil, ErrPlaintext }
 
 // LogValue returns "[sealed]".
 func (Plain) LogValue() slog.Value { return slog.StringValue(hidden) }

@@ -12,10 +12,11 @@ type entry struct {
 	id         RecordID
 	commitment [32]byte
 	key        *field.Key
-	slot       []byte // where the key's bytes lie; given back to the arena
-	version    int
-	batch      string
-	item       int
+	//sealtrail:secret
+	slot    []byte // where the key's bytes lie; given back to the arena
+	version int
+	batch   string
+	item    int
 
 	refs    int
 	uses    uint64

@@ -31,7 +31,10 @@ type Prober interface {
 type WrapItem struct {
 	Reference string // id of the audit entry that stands for this item
 	Context   []byte // see RecordID.Context
-	Plaintext []byte // 32 bytes; the Wrapper MUST NOT keep them
+	// Plaintext is 32 bytes; the Wrapper MUST NOT keep them.
+	//
+	//sealtrail:secret
+	Plaintext []byte
 }
 
 // WrapResult answers a WrapItem.
@@ -50,6 +53,7 @@ type UnwrapItem struct {
 
 // UnwrapResult answers an UnwrapItem. Plaintext belongs to the caller.
 type UnwrapResult struct {
+	//sealtrail:secret
 	Plaintext []byte
 	Err       error
 }
