@@ -20,6 +20,7 @@ type commands struct {
 	Migrate     migrateCommand     `cmd:"" help:"Bring a database to the newest schema. Needs a superuser's address, once."`
 	Institution institutionCommand `cmd:"" help:"Make Vault and database ready for an institution."`
 	Key         keyCommand         `cmd:"" help:"Master keys: status, rotation, rewrap, closing of epochs."`
+	Scrub       scrubCommand       `cmd:"" help:"Open and authenticate stored records without showing anything of them."`
 	Trail       trailCommand       `cmd:"" help:"Check what PostgreSQL holds of the log."`
 	Policy      policyCommand      `cmd:"" help:"Check a policy bundle."`
 	Witness     witnessCommand     `cmd:"" help:"Run a witness: a second process with a key and a folder of its own."`

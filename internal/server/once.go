@@ -2,16 +2,16 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sealtrail/sealtrail/internal/telemetry"
 )
 
 // Once builds a server, runs only what the door needs (login, keys, the log's
-// writer), calls act and ends. It is for operator's commands beside a running
-// service or without one.
+// writer, outcomes), calls act and ends, when everything that act did has reached
+// the log. It is for operator's commands beside a running service or without
+// one.
 func Once(ctx context.Context, cfg Config, logs io.Writer, act func(context.Context, *Server) error) error {
 	tel, err := telemetry.New(ctx, telemetry.Config{Version: Version, Output: logs})
 	if err != nil {
@@ -28,12 +28,14 @@ func Once(ctx context.Context, cfg Config, logs io.Writer, act func(context.Cont
 	if err := s.publisher.ensure(ctx); err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(ctx)
-	group, gctx := errgroup.WithContext(background)
-	group.Go(func() error { return s.trail.Run(gctx) })
+	base := context.WithoutCancel(ctx) // what act did is written down also after Ctrl-C
+	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run)
+	writers, stopWriters := start(base, s.door.Run)
 	err = act(ctx, s)
-	stop()
-	if waited := group.Wait(); err == nil {
+	stopWriters()
+	wrote := writers.Wait()
+	stopGround()
+	if waited := errors.Join(wrote, ground.Wait()); err == nil {
 		err = waited
 	}
 	return err

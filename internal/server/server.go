@@ -24,6 +24,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/clock"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/custody"
+	"github.com/sealtrail/sealtrail/internal/filestore"
 	"github.com/sealtrail/sealtrail/internal/httpapi"
 	"github.com/sealtrail/sealtrail/internal/keeping"
 	"github.com/sealtrail/sealtrail/internal/store"
@@ -54,6 +55,7 @@ type Server struct {
 	trail     *pglog.Log
 	sequencer *pglog.Sequencer
 	door      *custody.Door
+	files     filestore.Store
 	verifier  *authn.JWT
 	publisher *publishing
 }
@@ -178,7 +180,10 @@ func (s *Server) openDoor(ctx context.Context) error {
 	if !adopted.IsZero() {
 		profile = profile.With(clock.Norm(), adopted)
 	}
-	s.door, err = custody.New(ctx, custody.Config{Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
+	if s.files, err = s.cfg.OpenFiles(); err != nil {
+		return err
+	}
+	s.door, err = custody.New(ctx, custody.Config{Files: s.files, MaxFile: s.cfg.MaxFile, Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
 		Keys: s.keys, Index: index, Master: s.master, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
 	return err
 }
@@ -199,6 +204,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	if err := s.selfCheck(ctx); err != nil {
+		return err
+	}
+	if err := s.checkSuite(ctx); err != nil {
 		return err
 	}
 	// Log in before anything asks whether Vault is there: a service that is still
@@ -264,7 +272,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
