@@ -22,10 +22,12 @@ demo: ## the whole story on private servers; ARGS=--once ends by itself, DATA=fi
 test: ## vet and all tests, with a PostgreSQL and a Vault of their own
 	@$(GO) run ./internal/testrun -- bash -euo pipefail -c '$(GO) vet ./... && $(GO) test -timeout 20m ./...'
 
-check: ## format, vet, linter, walls, OpenAPI drift: what a reviewer need not look at
+check: ## format, vet, plaintext, linter, walls, OpenAPI drift: what a reviewer need not look at
 	@unformatted="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
 	  if [ -n "$$unformatted" ]; then echo "not formatted (make fmt): $$unformatted" >&2; exit 1; fi
 	@$(GO) vet ./...
+	@$(GO) build -o .cache/plainvet ./internal/plainvet
+	@$(GO) vet -vettool=.cache/plainvet ./...
 	@$(GO) test -count=1 ./internal/arch
 	@linked="$$($(GO) list -deps ./cmd/trailcheck | grep -E 'jackc/pgx|hashicorp/vault|open-policy-agent|opentelemetry|alecthomas/kong' || true)"; \
 	  if [ -n "$$linked" ]; then echo "trailcheck links what it verifies: $$linked" >&2; exit 1; fi

@@ -84,6 +84,10 @@ func (s sealing) indexItems(reference string) ([]IndexItem, error) {
 	return items, nil
 }
 
+// normalise gives the value of an indexed field the one form that equal values
+// share.
+//
+//sealtrail:secret
 func normalise(name, value string) ([]byte, error) {
 	f, _ := complaint.FieldByName(name)
 	return blindindex.Normalise(blindindex.Kind(f.Index), value)
