@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -176,6 +177,13 @@ func algorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}
 }
 
+// No identity provider speaks for the service itself: the name that it has in
+// its log, and the role of its own upkeep, are in no token.
+const (
+	servicePerson = "service"
+	keeperRole    = "keeper"
+)
+
 // check returns why the claims are not acceptable; empty if they are.
 func (v *JWT) check(c *claims, now time.Time) Cause {
 	leeway := v.cfg.Leeway
@@ -191,6 +199,8 @@ func (v *JWT) check(c *claims, now time.Time) Cause {
 	case !c.Audience.Contains(v.cfg.Audience):
 		return CauseAudience
 	case c.Subject == "" || c.Institution == "" || len(c.Roles) == 0:
+		return CauseClaims
+	case c.Subject == servicePerson || slices.Contains(c.Roles, keeperRole):
 		return CauseClaims
 	}
 	switch c.Kind {
