@@ -39,6 +39,7 @@ type cli struct {
 	Duty        dutyCmd        `cmd:"" help:"Appointments."`
 	Training    trainingCmd    `cmd:"" help:"Confidentiality training."`
 	Undertaking undertakingCmd `cmd:"" help:"Confidentiality undertaking."`
+	Key         keyCmd         `cmd:"" help:"Master keys: status, closing of an epoch by two custodians."`
 	Access      accessCmd      `cmd:"" help:"Access grants: ask, review, revoke."`
 	BreakGlass  breakGlassCmd  `cmd:"" name:"break-glass" help:"Emergency access: open, close, review."`
 	Whoami      whoamiCmd      `cmd:"" help:"Who the server takes you for."`

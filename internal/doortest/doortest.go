@@ -40,6 +40,7 @@ type Door struct {
 	grants  map[string]*custody.Grant
 	breaks  map[string]*custody.BreakGlass
 	people  map[string]*custody.Person
+	epochs  []*custody.KeyEpoch
 }
 
 type record struct {

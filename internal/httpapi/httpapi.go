@@ -54,6 +54,7 @@ type Door interface {
 	Report(ctx context.Context, c custody.Caller, purpose, period string) (*supervision.Report, custody.AuditRef, error)
 	Register
 	Grants
+	MasterKeys
 }
 
 // Register is the door's part about people and their duties.
@@ -141,6 +142,7 @@ func build(cfg Config) (*service, error) {
 	s.complaints()
 	s.people()
 	s.access()
+	s.keys()
 	s.audit()
 	s.mux.HandleFunc("/", s.unmatched)
 	if s.spec, err = s.document(); err != nil {
