@@ -3,6 +3,7 @@ package field
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql/driver"
 	"fmt"
 	"hash"
 	"log/slog"
@@ -71,6 +72,12 @@ func (k *Key) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(hidden)) }
 
 // MarshalText returns "[sealed]".
 func (k *Key) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// MarshalBinary refuses, and with it encoding/gob.
+func (k *Key) MarshalBinary() ([]byte, error) { return nil, ErrPlaintext }
+
+// Value refuses: a key never becomes an SQL argument.
+func (k *Key) Value() (driver.Value, error) { return nil, ErrPlaintext }
 
 // LogValue returns "[sealed]".
 func (k *Key) LogValue() slog.Value { return slog.StringValue(hidden) }
