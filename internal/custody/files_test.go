@@ -73,9 +73,7 @@ func (f *faulty) Get(ctx context.Context, name string, offset, length int64) (io
 func openCabinet(t *testing.T, tap taps) *cabinet {
 	t.Helper()
 	a := &cabinet{dir: filepath.Join(t.TempDir(), "files")}
-	var err error
-	a.folder, err = filestore.NewFolder(a.dir)
-	must(t, err)
+	a.folder = filestore.NewFolder(a.dir)
 	t.Cleanup(func() { must(t, a.folder.Close()) })
 	a.away = &faulty{Store: a.folder}
 	tune := tap.config

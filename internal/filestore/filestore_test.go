@@ -29,10 +29,7 @@ type place struct {
 func folder(t *testing.T) place {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "files")
-	f, err := filestore.NewFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := filestore.NewFolder(dir)
 	t.Cleanup(func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,59 +26,87 @@ const folderBuffer = 256 << 10
 
 // Folder keeps blobs as files of mode 0600. The folder must be on one file
 // system, because a blob becomes visible by a rename.
-type Folder struct{ root *os.Root }
+type Folder struct {
+	dir string
 
-// NewFolder opens the folder, which is made with mode 0700 if absent. Close
-// releases it.
-func NewFolder(dir string) (*Folder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the folder of files: %w", err)
+	mu   sync.Mutex
+	root *os.Root // nil until it was needed
+}
+
+// NewFolder names the folder; it touches nothing, so that a command which needs
+// no file makes no folder, which would then belong to whoever ran it. The folder
+// is made with mode 0700 when it is first used. Close releases it.
+func NewFolder(dir string) *Folder { return &Folder{dir: dir} }
+
+// open returns the folder, which is made if absent.
+func (f *Folder) open() (*os.Root, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root != nil {
+		return f.root, nil
 	}
-	root, err := os.OpenRoot(dir)
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, folderError(err)
+	}
+	root, err := os.OpenRoot(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the folder of files: %w", err)
+		return nil, folderError(err)
 	}
 	if err := root.Mkdir(partial, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, errors.Join(fmt.Errorf("making the folder of files: %w", err), root.Close())
+		return nil, errors.Join(folderError(err), root.Close())
 	}
-	return &Folder{root}, nil
+	f.root = root
+	return root, nil
 }
 
 // Close releases the folder. Blobs that are being read stay readable.
-func (f *Folder) Close() error { return f.root.Close() }
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root == nil {
+		return nil
+	}
+	root := f.root
+	f.root = nil
+	return root.Close()
+}
 
 // Put implements Store: written aside, flushed to disk, renamed, and then the
 // folders are flushed, too. crash before the rename: a file in .partial, removed
 // by Tidy. crash after: a blob that no record names, removed by its owner.
-func (f *Folder) Put(ctx context.Context, name string, r io.Reader) (n int64, err error) {
+func (f *Folder) Put(ctx context.Context, name string, r io.Reader) (int64, error) {
 	if err := checkName(name); err != nil {
 		return 0, err
 	}
-	if _, err := f.root.Lstat(name); err == nil {
+	root, err := f.open()
+	if err != nil {
+		return 0, err
+	}
+	if _, err := root.Lstat(name); err == nil {
 		return 0, ErrExists
 	}
 	var random [16]byte
 	rand.Read(random[:]) // never fails
 	aside := path.Join(partial, hex.EncodeToString(random[:]))
 	src := &source{ctx: ctx, r: r}
-	if err := f.write(aside, src); err != nil {
-		return 0, errors.Join(src.failed(folderError(err)), f.discard(aside))
+	if err = write(root, aside, src); err == nil {
+		err = publish(root, aside, name)
 	}
-	if err := f.publish(aside, name); err != nil {
-		return 0, errors.Join(src.failed(folderError(err)), f.discard(aside))
+	if err != nil {
+		return 0, errors.Join(src.failed(folderError(err)), discard(root, aside))
 	}
 	return src.n, nil
 }
 
-func (f *Folder) discard(aside string) error {
-	if err := f.root.Remove(aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func discard(root *os.Root, aside string) error {
+	if err := root.Remove(aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing an unfinished file: %w", err)
 	}
 	return nil
 }
 
-func (f *Folder) write(aside string, src io.Reader) (err error) {
-	file, err := f.root.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func write(root *os.Root, aside string, src io.Reader) (err error) {
+	file, err := root.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -93,16 +122,16 @@ func (f *Folder) write(aside string, src io.Reader) (err error) {
 	return file.Sync()
 }
 
-func (f *Folder) publish(aside, name string) error {
+func publish(root *os.Root, aside, name string) error {
 	dir := path.Dir(name)
-	if err := f.root.MkdirAll(dir, 0o700); err != nil {
+	if err := root.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := f.root.Rename(aside, name); err != nil {
+	if err := root.Rename(aside, name); err != nil {
 		return err
 	}
 	for ; ; dir = path.Dir(dir) { // a new folder's own entry has to last, too
-		if err := f.flush(dir); err != nil {
+		if err := flush(root, dir); err != nil {
 			return err
 		}
 		if dir == "." {
@@ -111,8 +140,8 @@ func (f *Folder) publish(aside, name string) error {
 	}
 }
 
-func (f *Folder) flush(dir string) error {
-	d, err := f.root.Open(dir)
+func flush(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -124,7 +153,11 @@ func (f *Folder) Get(_ context.Context, name string, offset, length int64) (io.R
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	file, err := f.root.Open(name)
+	root, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	file, err := root.Open(name)
 	if err != nil {
 		return nil, folderError(err)
 	}
@@ -141,7 +174,11 @@ func (f *Folder) Stat(_ context.Context, name string) (Info, error) {
 	if err := checkName(name); err != nil {
 		return Info{}, err
 	}
-	info, err := f.root.Stat(name)
+	root, err := f.open()
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := root.Stat(name)
 	if err != nil {
 		return Info{}, folderError(err)
 	}
@@ -153,7 +190,11 @@ func (f *Folder) Delete(_ context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	root, err := f.open()
+	if err != nil {
+		return err
+	}
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return folderError(err)
 	}
 	return nil
@@ -161,7 +202,11 @@ func (f *Folder) Delete(_ context.Context, name string) error {
 
 // List implements Store.
 func (f *Folder) List(ctx context.Context, each func(Info) error) error {
-	err := fs.WalkDir(f.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	root, err := f.open()
+	if err != nil {
+		return err
+	}
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -190,7 +235,11 @@ func (f *Folder) List(ctx context.Context, each func(Info) error) error {
 
 // Tidy implements Store.
 func (f *Folder) Tidy(_ context.Context, before time.Time) (int, error) {
-	entries, err := fs.ReadDir(f.root.FS(), partial)
+	root, err := f.open()
+	if err != nil {
+		return 0, err
+	}
+	entries, err := fs.ReadDir(root.FS(), partial)
 	if err != nil {
 		return 0, folderError(err)
 	}
@@ -200,7 +249,7 @@ func (f *Folder) Tidy(_ context.Context, before time.Time) (int, error) {
 		if err != nil || !info.ModTime().Before(before) {
 			continue
 		}
-		if err := f.discard(path.Join(partial, e.Name())); err != nil {
+		if err := discard(root, path.Join(partial, e.Name())); err != nil {
 			return removed, err
 		}
 		removed++
@@ -211,11 +260,15 @@ func (f *Folder) Tidy(_ context.Context, before time.Time) (int, error) {
 // Check implements Store: it writes and removes an empty file.
 func (f *Folder) Check(context.Context) error {
 	probe := path.Join(partial, "probe-"+rand.Text())
-	file, err := f.root.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	root, err := f.open()
+	if err != nil {
+		return err
+	}
+	file, err := root.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return folderError(err)
 	}
-	return errors.Join(file.Close(), f.discard(probe))
+	return errors.Join(file.Close(), discard(root, probe))
 }
 
 // folderError names what callers branch on. The operating system's own text

@@ -31,10 +31,7 @@ func TestAFullDiskLeavesNothingBehind(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	f, err := filestore.NewFolder(filepath.Join(dir, "files"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := filestore.NewFolder(filepath.Join(dir, "files"))
 	t.Cleanup(func() { _ = f.Close() })
 	put(t, f, "a/b", content(1<<20))
 	if _, err := f.Put(t.Context(), "a/c", &endless{}); !errors.Is(err, filestore.ErrFull) {
