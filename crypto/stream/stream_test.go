@@ -238,7 +238,7 @@ func TestRangeReadsAreSlices(t *testing.T) {
 		if !bytes.Equal(got[:n], message[from:to]) {
 			t.Fatalf("[%d:%d]: other bytes, %v", from, to, err)
 		}
-		if short := to-offset < length; short != (err == io.EOF) || err != nil && err != io.EOF {
+		if short := to-from < length; short != (err == io.EOF) || err != nil && err != io.EOF {
 			t.Fatalf("[%d:%d] of %d: %v", offset, offset+length, len(message), err)
 		}
 		if at, span := opener(t, k, sealed).Span(offset, length); n > 0 && src.n != span || at < stream.HeaderSize {
