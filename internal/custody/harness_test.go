@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -59,13 +60,16 @@ type taps struct {
 	config  func(*custody.Config)
 	pool    func(*pgxpool.Config)
 	wrapper func(keyring.Wrapper) keyring.Wrapper
+	// restored is the institution of a database that was restored: nobody is
+	// appointed and nothing is set up in it. Empty: a new institution.
+	restored string
 }
 
 // openOn opens a door of a new institution on a database that may hold others.
 func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, institution: vaulttest.Name("bank"), db: db, now: time.Now}
+	h := &house{t: t, institution: cmp.Or(tap.restored, vaulttest.Name("bank")), db: db, now: time.Now}
 	cfg, err := pgxpool.ParseConfig(h.db.App)
 	must(t, err)
 	cfg.MaxConns = 8
@@ -78,10 +82,12 @@ func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *hous
 	h.admin, err = pgxpool.New(ctx, h.db.Admin)
 	must(t, err)
 	t.Cleanup(h.admin.Close)
-	must(t, store.SetRequirements(ctx, h.db.Admin, h.institution, map[string]string{
-		"undertaking_version": "2026-1", "pass_mark": "80", "reveals_per_hour": "5"}))
-	_, err = pglog.EnsureLog(ctx, pool, pglog.Shard{Institution: h.institution, Year: time.Now().UTC().Year(), Origin: "test/" + h.institution})
-	must(t, err)
+	if tap.restored == "" {
+		must(t, store.SetRequirements(ctx, h.db.Admin, h.institution, map[string]string{
+			"undertaking_version": "2026-1", "pass_mark": "80", "reveals_per_hour": "5"}))
+		_, err = pglog.EnsureLog(ctx, pool, pglog.Shard{Institution: h.institution, Year: time.Now().UTC().Year(), Origin: "test/" + h.institution})
+		must(t, err)
+	}
 	h.log, err = pglog.New(ctx, pglog.Config{Pool: pool, Institution: h.institution})
 	must(t, err)
 	role, secret := vault.Institution(h.institution)
@@ -111,7 +117,9 @@ func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *hous
 	for _, run := range []func(context.Context) error{h.log.Run, h.keys.Run, login.Run, h.Run} {
 		runDuring(t, run)
 	}
-	h.appoint()
+	if tap.restored == "" {
+		h.appoint()
+	}
 	return h
 }
 
