@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -270,12 +271,17 @@ func (d *Door) carryTexts(ctx context.Context, tx pgx.Tx, n *renewal) error {
 // (crypto/FORMAT.md). What is read there is only believed once it opens.
 const revisionAt = 12
 
+// A text that does not open is a finding: its name is no field's.
 func (n *renewal) carryText(path string, sealed []byte) ([]byte, error) {
 	if len(sealed) < field.Overhead {
-		return nil, &field.IntegrityError{Path: path, What: "envelope.length"}
+		return nil, &field.IntegrityError{What: "text." + path}
 	}
 	entry := entryOf(sealed)
-	return field.Reseal(n.o.opener, notePlace(n.o.row, path, entry), sealed, n.sealer, notePlace(n.next, path, entry))
+	renewed, err := field.Reseal(n.o.opener, notePlace(n.o.row, path, entry), sealed, n.sealer, notePlace(n.next, path, entry))
+	if errors.Is(err, field.ErrIntegrity) {
+		return nil, &field.IntegrityError{What: "text." + path}
+	}
+	return renewed, err
 }
 
 // entryOf is the entry that the sealed text claims to belong to.
