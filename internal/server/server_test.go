@@ -44,6 +44,7 @@ type site struct {
 	t   *testing.T
 	db  *pgtest.DB
 	cfg server.Config
+	srv *server.Server // once it runs
 }
 
 func newSite(t *testing.T) *site {
@@ -114,6 +115,7 @@ func (s *site) run() (logs *safeBuffer, stop func()) {
 	must(s.t, err)
 	srv, err := server.New(ctx, s.cfg, tel)
 	must(s.t, err)
+	s.srv = srv
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
 	var once sync.Once
