@@ -26,6 +26,7 @@ type importCmd struct {
 	State       string `type:"path" help:"Where to remember how far it came; default FILE.import-state." placeholder:"FILE"`
 	Rejects     string `type:"path" help:"Where rows that may not be filed go, as line numbers and codes; default FILE.rejects.jsonl." placeholder:"FILE"`
 	Identities  uint64 `help:"Seed of made-up identities for the XXXX slots of a CFPB file; 0 leaves them out." placeholder:"SEED"`
+	Sealed      bool   `help:"FILE holds sealed envelopes (intake seal --out): the same as intake ingest FILE."`
 	Tries       int    `default:"5" help:"How often a batch is sent while the server answers 503, waiting longer each time."`
 }
 
@@ -61,6 +62,9 @@ type importing struct {
 func (c *importCmd) Run(s *session) error {
 	if c.Batch < 1 || c.Batch > maxBatch || c.Connections < 1 || c.Connections > 64 {
 		return &usageError{"--batch must be 1 to 500 and --connections 1 to 64", ""}
+	}
+	if c.Sealed {
+		return (&intakeIngestCmd{From: c.File, Batch: min(c.Batch, 200), Tries: c.Tries}).Run(s)
 	}
 	if c.State == "" {
 		c.State = c.File + ".import-state"

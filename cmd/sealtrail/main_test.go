@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	sealedintake "github.com/sealtrail/sealtrail/crypto/intake"
 	"github.com/sealtrail/sealtrail/internal/authn"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/doortest"
@@ -42,7 +43,11 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{door: &doortest.Door{Figures: &supervision.Report{Format: "sealtrail-report/1"}}, dir: t.TempDir()}
-	var err error
+	private, err := sealedintake.NewPrivateKey("demo-bank", 1, sealedintake.DefaultKEM(), make([]byte, sealedintake.SeedSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.door.Intake = &custody.IntakeKey{Version: 1, Bundle: private.Public().Bundle(), SHA256: strings.Repeat("0", 64)}
 	if s.issuer, err = authn.NewDevIssuer(authn.DevConfig{}); err != nil {
 		t.Fatal(err)
 	}

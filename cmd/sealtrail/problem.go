@@ -72,7 +72,7 @@ func (p *problem) exit() exitcode.Code {
 	switch p.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
 		return exitcode.Denied
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusGone:
 		return exitcode.NotFound
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return exitcode.Conflict

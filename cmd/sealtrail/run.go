@@ -32,6 +32,7 @@ type cli struct {
 
 	Complaint   complaintCmd   `cmd:"" help:"File, read, find, amend and move complaints."`
 	Reveal      revealCmd      `cmd:"" help:"Open named fields of a complaint in clear."`
+	File        fileCmd        `cmd:"" help:"Attachments and recordings: add, list, get."`
 	Import      importCmd      `cmd:"" help:"File the complaints of a CFPB or JSON lines file."`
 	Report      reportCmd      `cmd:"" help:"Supervision figures of a period."`
 	Audit       auditCmd       `cmd:"" help:"Entries of the log."`
@@ -42,6 +43,10 @@ type cli struct {
 	Key         keyCmd         `cmd:"" help:"Master keys: status, closing of an epoch by two custodians."`
 	Access      accessCmd      `cmd:"" help:"Access grants: ask, review, revoke."`
 	BreakGlass  breakGlassCmd  `cmd:"" name:"break-glass" help:"Emergency access: open, close, review."`
+	Hold        holdCmd        `cmd:"" help:"Legal holds: place, ask for release, release."`
+	Erasure     erasureCmd     `cmd:"" help:"Erasures: ask, approve, show, receipt, what is due."`
+	Disclosure  disclosureCmd  `cmd:"" help:"Packages for a recipient's public key: ask, approve, confirm, fetch; and leaving with everything."`
+	Intake      intakeCmd      `cmd:"" help:"Seal drafts while no server is there, and hand them in later."`
 	Whoami      whoamiCmd      `cmd:"" help:"Who the server takes you for."`
 	Version     versionCmd     `cmd:"" help:"Version of this program."`
 }

@@ -37,10 +37,15 @@ type Door struct {
 	Seen func(act string, c custody.Caller)
 	// Figures is what Report answers.
 	Figures *supervision.Report
-	grants  map[string]*custody.Grant
-	breaks  map[string]*custody.BreakGlass
-	people  map[string]*custody.Person
-	epochs  []*custody.KeyEpoch
+	// Intake is what IntakeKey answers.
+	Intake     *custody.IntakeKey
+	disclosing disclosing
+	grants     map[string]*custody.Grant
+	breaks     map[string]*custody.BreakGlass
+	people     map[string]*custody.Person
+	epochs     []*custody.KeyEpoch
+	erasing    erasing
+	files      files
 }
 
 type record struct {
@@ -182,6 +187,9 @@ func keys(m map[string]string) []string {
 }
 
 func (d *Door) find(id string) (*record, error) {
+	if gone, ok := d.erasing.gone[id]; ok {
+		return nil, &custody.ShreddedError{Erased: gone, Audit: d.audit()}
+	}
 	if r, ok := d.records[id]; ok {
 		return r, nil
 	}

@@ -37,6 +37,7 @@ type exchange struct {
 	status int
 	code   string // problem code, empty on success
 	cause  error  // of a 500, for the log
+	broken bool   // the answer broke off: the connection must not look whole
 }
 
 // route is what an operation is known by in logs, spans and metrics, and what
@@ -46,6 +47,7 @@ type route struct {
 	name            string // span name: method and pattern
 	query           map[string]struct{}
 	long, public    bool
+	stream          bool // no deadline: it is bounded by standing still
 }
 
 type exchangeKey struct{}
@@ -97,6 +99,9 @@ func (x *exchange) end(ctx context.Context, started time.Time) {
 		x.panicked(ctx, v)
 	}
 	x.finish(ctx, started)
+	if x.broken {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // panicked answers 500. The panic's value may hold anything, so only the stack
@@ -229,7 +234,10 @@ func guarded[I, O any](s *service, rt *route, h func(context.Context, *exchange,
 		if rt.long {
 			deadline = s.cfg.LongDeadline
 		}
-		ctx, cancel := context.WithTimeout(ctx, deadline)
+		cancel := context.CancelFunc(func() {})
+		if !rt.stream {
+			ctx, cancel = context.WithTimeout(ctx, deadline)
+		}
 		defer cancel()
 		ctx, span := s.tracer.Start(ctx, rt.name, trace.WithSpanKind(trace.SpanKindServer), trace.WithNewRoot())
 		defer span.End()
@@ -319,4 +327,6 @@ type operation struct {
 	body                  *huma.RequestBody
 	status                int  // of a success; default 200
 	long, public          bool // a longer deadline; no token needed
+	stream                bool // no deadline: bounded by standing still
+	responses             map[string]*huma.Response
 }

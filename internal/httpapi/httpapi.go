@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/authn"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/receipt"
 	"github.com/sealtrail/sealtrail/internal/supervision"
 )
 
@@ -52,9 +54,20 @@ type Door interface {
 	Trail(ctx context.Context, c custody.Caller, id, purpose string) (*custody.Trail, error)
 	Entry(ctx context.Context, c custody.Caller, entry uint64) (*custody.EntryView, error)
 	Report(ctx context.Context, c custody.Caller, purpose, period string) (*supervision.Report, custody.AuditRef, error)
+	Filing
 	Register
 	Grants
+	Disclosing
+	Sealed
 	MasterKeys
+	Erasing
+}
+
+// Filing is the door's part about attachments and recordings.
+type Filing interface {
+	Attach(context.Context, custody.Caller, custody.AttachRequest, io.Reader) (*custody.Attached, error)
+	Files(context.Context, custody.Caller, custody.FilesRequest) (*custody.FileList, error)
+	OpenFile(context.Context, custody.Caller, custody.OpenFileRequest) (*custody.OpenedFile, error)
 }
 
 // Register is the door's part about people and their duties.
@@ -79,6 +92,34 @@ type Grants interface {
 	ReviewBreakGlass(ctx context.Context, c custody.Caller, id string, justified bool) (*custody.BreakGlass, error)
 }
 
+// Erasing is the door's part about legal holds, erasures and their receipts.
+type Erasing interface {
+	PlaceHold(context.Context, custody.Caller, custody.LegalHold) (*custody.LegalHold, error)
+	Holds(ctx context.Context, c custody.Caller, complaint, purpose string) (*custody.LegalHolds, error)
+	AskHoldRelease(ctx context.Context, c custody.Caller, id string) (*custody.LegalHold, error)
+	ReleaseHold(ctx context.Context, c custody.Caller, id string) (*custody.LegalHold, error)
+	RequestErasure(context.Context, custody.Caller, custody.ErasureRequest) (*custody.Erasure, error)
+	ReviewErasure(ctx context.Context, c custody.Caller, id string, approve bool) (*custody.Erasure, error)
+	Erasure(ctx context.Context, c custody.Caller, id, purpose string) (*custody.Erasure, error)
+	Erasures(ctx context.Context, c custody.Caller, state, purpose string) (*custody.Erasures, error)
+	DueForErasure(context.Context, custody.Caller, custody.ListRequest) (*custody.Page, error)
+	ErasureReceipt(ctx context.Context, c custody.Caller, id, purpose string) (*receipt.Receipt, custody.AuditRef, error)
+}
+
+// Disclosing is the door's part about packages for a recipient's key.
+type Disclosing interface {
+	RequestDisclosure(context.Context, custody.Caller, custody.Disclosure) (*custody.Disclosure, error)
+	SettleDisclosure(ctx context.Context, c custody.Caller, id, verdict string) (*custody.Disclosure, error)
+	Disclosure(ctx context.Context, c custody.Caller, id string) (*custody.Disclosure, error)
+	Produce(ctx context.Context, c custody.Caller, id string) (custody.Package, error)
+}
+
+// Sealed is the door's part about drafts that were sealed while it was away.
+type Sealed interface {
+	IntakeKey(context.Context) (*custody.IntakeKey, error)
+	Ingest(ctx context.Context, c custody.Caller, purpose string, envelopes [][]byte) ([]custody.BatchItem, error)
+}
+
 // Reason is what a person is told about a decision's reason code.
 type Reason struct {
 	ZH, EN         string // whole sentences: why
@@ -101,6 +142,9 @@ type Config struct {
 	Deadline time.Duration
 	// LongDeadline bounds batches and reports. Default 30 s.
 	LongDeadline time.Duration
+	// Idle is how long the transfer of a file may stand still; the file as a
+	// whole has no deadline. Default 30 s.
+	Idle time.Duration
 	// Zone names the network zone of a request for the log: never an address.
 	// Nil: "default".
 	Zone func(*http.Request) string
@@ -140,9 +184,13 @@ func build(cfg Config) (*service, error) {
 	}
 	s.api = humago.New(s.mux, humaConfig(cfg.Version))
 	s.complaints()
+	s.files()
 	s.people()
 	s.access()
+	s.disclosure()
+	s.intake()
 	s.keys()
+	s.erasure()
 	s.audit()
 	s.mux.HandleFunc("/", s.unmatched)
 	if s.spec, err = s.document(); err != nil {
@@ -173,6 +221,9 @@ func withDefaults(cfg Config) Config {
 	}
 	if cfg.LongDeadline == 0 {
 		cfg.LongDeadline = 30 * time.Second
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = 30 * time.Second
 	}
 	if cfg.Zone == nil {
 		cfg.Zone = func(*http.Request) string { return "default" }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -66,8 +67,12 @@ func humaConfig(version string) huma.Config {
 			Security: []map[string][]string{{"bearer": {}}},
 			Tags: []*huma.Tag{
 				{Name: "complaints", Description: "Sealed complaint records"},
+				{Name: "erasure", Description: "Legal holds, erasures under four eyes, and their receipts"},
+				{Name: "files", Description: "Attachments and recordings, sealed as they come and opened as they go"},
 				{Name: "people", Description: "The duty register"},
 				{Name: "access", Description: "Access grants and break-glass"},
+				{Name: "disclosure", Description: "Packages for a recipient's public key, under four eyes"},
+				{Name: "intake", Description: "Drafts that were sealed while the service was away"},
 				{Name: "audit", Description: "The log and the supervision figures"},
 				{Name: "service", Description: "The service itself"},
 			},
@@ -82,7 +87,7 @@ func humaConfig(version string) huma.Config {
 
 // add registers one operation.
 func add[I, O any](s *service, o operation, h func(context.Context, *exchange, *I) (*O, error)) {
-	rt := &route{method: o.method, pattern: o.path, name: o.method + " " + o.path, query: queryNames(reflect.TypeFor[I]()), long: o.long, public: o.public}
+	rt := &route{method: o.method, pattern: o.path, name: o.method + " " + o.path, query: queryNames(reflect.TypeFor[I]()), long: o.long, public: o.public, stream: o.stream}
 	problem := &huma.Response{Description: "Problem (RFC 9457)", Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")},
 	}}
@@ -92,6 +97,7 @@ func add[I, O any](s *service, o operation, h func(context.Context, *exchange, *
 		SkipValidateParams: true, SkipValidateBody: true, // huma would repeat values; we check
 		Responses: map[string]*huma.Response{"4XX": problem, "5XX": problem},
 	}
+	maps.Copy(op.Responses, o.responses)
 	if o.public {
 		op.Security = []map[string][]string{{}}
 	}

@@ -28,6 +28,7 @@ type Problem struct {
 	State     string                `json:"state,omitempty" doc:"Present state, for state_conflict"`
 	Allowed   []string              `json:"allowed,omitempty" doc:"What the present state allows, for state_conflict"`
 	Audit     *ProblemAudit         `json:"audit,omitempty" doc:"The log entry of the refusal"`
+	Erased    *custody.Erased       `json:"erased,omitempty" doc:"The erasure and its log entry, for shredded"`
 }
 
 // ProblemItem is one place of a request that is wrong.
@@ -71,6 +72,11 @@ type kind struct {
 // Codes of problems. They are stable: clients and the command line branch on
 // them, docs/api.md lists them, a test compares.
 const (
+	codeStalled           = "transfer_stalled"
+	codeRange             = "range_not_satisfiable"
+	codeFilesUnavailable  = "files_unavailable"
+	codeFilesFull         = "files_full"
+	codeFilesBusy         = "files_busy"
 	codeMalformed         = "malformed"
 	codePurposeRequired   = "purpose_required"
 	codeKeyRequired       = "idempotency_key_required"
@@ -82,6 +88,11 @@ const (
 	codeMethodNotAllowed  = "method_not_allowed"
 	codeStateConflict     = "state_conflict"
 	codeAlreadyDecided    = "already_decided"
+	codeCaseOpen          = "case_open"
+	codeLegalHold         = "legal_hold"
+	codeErasureOpen       = "erasure_open"
+	codeReceiptPending    = "receipt_pending"
+	codeShredded          = "shredded"
 	codeStale             = "stale_etag"
 	codeTooLarge          = "body_too_large"
 	codeMediaType         = "unsupported_media_type"
@@ -115,7 +126,17 @@ func kinds() map[string]kind {
 		codeMethodNotAllowed:  {405, "不支持此方法", "Method not allowed", 0},
 		codeStateConflict:     {409, "当前状态不允许此操作", "The present state does not allow this", 0},
 		codeAlreadyDecided:    {409, "已有决定", "Already decided", 0},
+		codeCaseOpen:          {409, "投诉尚未办结", "The complaint is still open", 0},
+		codeLegalHold:         {409, "记录处于法律保全", "The record is under a legal hold", 0},
+		codeErasureOpen:       {409, "已有待审批的删除申请", "An erasure of this record is waiting for approval", 0},
+		codeReceiptPending:    {409, "回执所据日志条目尚未发布", "The entries of the receipt are not published yet", 0},
+		codeShredded:          {410, "记录已删除", "The record was erased", 0},
 		codeStale:             {412, "记录已有更新版本", "The record has a newer revision", 0},
+		codeStalled:           {408, "传输停滞", "The transfer stood still", 0},
+		codeRange:             {416, "文件没有所请求的范围", "The file has no such range", 0},
+		codeFilesBusy:         {503, "正在传输的文件过多", "Too many files are under way", 5},
+		codeFilesUnavailable:  {503, "文件存储不可用", "The file store is not available", 5},
+		codeFilesFull:         {507, "文件存储空间不足", "The file store is full", 0},
 		codeTooLarge:          {413, "请求体过大", "The body is too large", 0},
 		codeMediaType:         {415, "不支持的内容类型", "Unsupported media type", 0},
 		codeInvalid:           {422, "字段无效", "Invalid field", 0},
@@ -167,8 +188,11 @@ func (x *exchange) problem(err error) *Problem {
 		refused  *custody.RefusedError
 		invalid  *custody.InvalidError
 		conflict *custody.ConflictError
+		erased   *custody.ShreddedError
 	)
 	switch {
+	case errors.As(err, &erased):
+		return x.shredded(erased)
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &refused):
@@ -179,6 +203,9 @@ func (x *exchange) problem(err error) *Problem {
 		return x.conflict(conflict)
 	}
 	code := codeOf(err)
+	if _, ok := errors.AsType[*custody.RangeError](err); ok {
+		code = codeRange
+	}
 	if code == codeInternal || code == codeIntegrity {
 		x.cause = err
 	}
@@ -197,6 +224,10 @@ func codeOf(err error) string {
 		{custody.ErrUnrecorded, codeAuditUnavailable},
 		{custody.ErrKeysUnavailable, codeVaultUnavailable},
 		{custody.ErrStoreUnavailable, codeStoreUnavailable},
+		{custody.ErrFilesUnavailable, codeFilesUnavailable},
+		{custody.ErrFilesFull, codeFilesFull},
+		{custody.ErrTransfersBusy, codeFilesBusy},
+		{custody.ErrIdle, codeStalled},
 		{custody.ErrPurposeRequired, codePurposeRequired},
 		{custody.ErrIdempotencyReused, codeKeyReused},
 		{authn.ErrUnauthenticated, codeUnauthenticated},
@@ -244,8 +275,13 @@ func (x *exchange) refusal(e *custody.RefusedError) *Problem {
 func (x *exchange) invalid(problems []intake.Problem) *Problem {
 	code := codeInvalid
 	for _, q := range problems {
-		if strings.HasPrefix(q.Code, "c3_") {
+		switch {
+		case strings.HasPrefix(q.Code, "c3_"):
 			code = codeC3
+		case q.Code == "media_type_unknown":
+			code = codeMediaType
+		case q.Code == "file_too_large":
+			code = codeTooLarge
 		}
 	}
 	p := x.newProblem(code)
@@ -262,6 +298,19 @@ func (x *exchange) item(q intake.Problem) ProblemItem {
 		it.Detail = pick(x.zh, r.ZH, r.EN)
 	}
 	return it
+}
+
+// shredded says which erasure it was, to whoever may see that the record was
+// there.
+func (x *exchange) shredded(e *custody.ShreddedError) *Problem {
+	p := x.newProblem(codeShredded)
+	gone := e.Erased
+	p.Erased = &gone
+	if e.Audit.Entry != 0 {
+		p.Audit = &ProblemAudit{Entry: e.Audit.Entry, BodySHA256: e.Audit.BodySHA256}
+		x.Header().Set("Audit-Entry", strconv.FormatUint(e.Audit.Entry, 10))
+	}
+	return p
 }
 
 func (x *exchange) conflict(e *custody.ConflictError) *Problem {
