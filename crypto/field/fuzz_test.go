@@ -115,8 +115,14 @@ func tryOpen(t *testing.T, k *field.Key, p field.Place, env, genuine []byte) {
 	}
 }
 
-// FuzzVerifyManifest: no bytes but those that BuildManifest made verify.
-func FuzzVerifyManifest(f *testing.F) {
+// FuzzVerifyManifest and FuzzVerifyManifestSM4: no bytes but those that
+// BuildManifest made verify.
+func FuzzVerifyManifest(f *testing.F) { fuzzVerifyManifest(f, field.Suite1) }
+
+func FuzzVerifyManifestSM4(f *testing.F) { fuzzVerifyManifest(f, field.Suite2) }
+
+func fuzzVerifyManifest(f *testing.F, suite byte) {
+	needSuite(f, suite)
 	vs, err := cryptotest.LoadVectors(os.DirFS("../testdata"))
 	if err != nil {
 		f.Fatal(err)
@@ -128,7 +134,7 @@ func FuzzVerifyManifest(f *testing.F) {
 		f.Add([]byte(v.Stored))
 	}
 	k := randomKey(f)
-	in := field.ManifestInput{Institution: "i", Record: "r", Fields: []field.FieldDigest{{Path: "a", Revision: 1}, {Path: "b", Revision: 2}}}
+	in := field.ManifestInput{Institution: "i", Record: "r", Suite: suite, Fields: []field.FieldDigest{{Path: "a", Revision: 1}, {Path: "b", Revision: 2}}}
 	genuine, err := field.BuildManifest(k, in)
 	if err != nil {
 		f.Fatal(err)

@@ -84,7 +84,7 @@ func TestAADIsInjective(t *testing.T) {
 	draw := func(t *rapid.T) Place {
 		return Place{Institution: name.Draw(t, "i"), Record: name.Draw(t, "r"), RecordType: name.Draw(t, "t"), Path: name.Draw(t, "p"),
 			SchemaVersion: rapid.Uint32Range(0, 1).Draw(t, "s"), Generation: rapid.Uint32Range(0, 1).Draw(t, "g"),
-			Revision: rapid.Uint64Range(0, 1).Draw(t, "n")}
+			Revision: rapid.Uint64Range(0, 1).Draw(t, "n"), Suite: rapid.ByteRange(Suite1, Suite2).Draw(t, "suite")}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := draw(t), draw(t)

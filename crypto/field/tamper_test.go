@@ -260,6 +260,7 @@ func TestManifestRefusesBadInput(t *testing.T) {
 		"twice":       func(in *field.ManifestInput) { in.Fields = []field.FieldDigest{{Path: "a"}, {Path: "a"}} },
 		"path":        func(in *field.ManifestInput) { in.Fields = []field.FieldDigest{{}} },
 		"suite":       func(in *field.ManifestInput) { in.Fields = []field.FieldDigest{{Path: "a", Suite: 2}} },
+		"row's suite": func(in *field.ManifestInput) { in.Suite = 3 },
 		"many":        func(in *field.ManifestInput) { in.Fields = make([]field.FieldDigest, field.MaxFields+1) },
 	} {
 		in := good
