@@ -40,6 +40,11 @@ func Staff() []Persona {
 		human("dpo-xu", "个人信息保护负责人徐 / data protection officer Xu", "dpo", "dpo", "E-0107"),
 		human("compliance-ma", "合规岗马 / compliance officer Ma", "compliance", "compliance", "E-0108"),
 		human("analyst-gao", "分析岗高 / analyst Gao", "analyst", "analytics", "E-0109"),
+		human("records-tang", "档案管理员唐 / records officer Tang", "records", "archives", "E-0110"),
+		human("legal-song", "法务岗宋 / legal officer Song", "legal", "legal", "E-0111"),
+		human("legal-luo", "法务岗罗 / legal officer Luo", "legal", "legal", "E-0112"),
+		human("custodian-kong", "密钥保管员孔 / key custodian Kong", "custodian", "keys", "E-0113"),
+		human("custodian-shi", "密钥保管员石 / key custodian Shi", "custodian", "keys", "E-0114"),
 		{ID: "app-core", Name: "核心业务系统 / core banking application", Kind: authn.KindApplication, Roles: []string{"application"}, Department: "front-desk", Level: "general"},
 	}
 }
