@@ -107,12 +107,12 @@ func installNode(ctx context.Context) ([]byte, error) {
 	return nil, nil
 }
 
-func runNode(t *testing.T, node, file string) (nodeReport, error) {
+func runNode(t *testing.T, node, file string, flags ...string) (nodeReport, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var stderr strings.Builder
-	cmd := exec.CommandContext(ctx, node, dir+"/open.mjs", file)
+	cmd := exec.CommandContext(ctx, node, append(flags, dir+"/open.mjs", file)...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	var report nodeReport
@@ -138,6 +138,34 @@ func TestNodeOpensTheVectors(t *testing.T) {
 	}
 	t.Logf("Node %s, OpenSSL %s: %d opened, %d refused, %d verified, %d reproduced, %d not checked %q", report.Node, report.OpenSSL,
 		report.Opened, report.Refused, report.Verified, report.Reproduced, len(report.NotChecked), report.NotChecked)
+}
+
+// TestNodeSaysWhatItCannotCheck: where OpenSSL was built without SM3 or SM4, the
+// vectors of suite 0x02 are named as not checked, each of them, and no other.
+func TestNodeSaysWhatItCannotCheck(t *testing.T) {
+	t.Parallel()
+	node := findNode(t)
+	all, sm := total(load(t))
+	for what, preload := range map[string]string{
+		"SM3": `c.getHashes = () => ['sha256']`,
+		"SM4": `c.getHashes = () => ['sha256', 'sm3']; c.getCiphers = () => ['aes-256-gcm']`,
+	} {
+		file := filepath.Join(t.TempDir(), "without.cjs")
+		code := "const c = require('crypto'); " + preload + "; require('module').syncBuiltinESMExports()\n"
+		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report, err := runNode(t, node, filepath.Join(dir, cryptotest.VectorFile), "-r", file)
+		done := report.Opened + report.Refused + report.Verified + report.Reproduced
+		if err != nil || len(report.Failed) != 0 || len(report.NotChecked) != sm || done != all-sm {
+			t.Errorf("without %s: %v, %d failed, %d checked and %d not of %d", what, err, len(report.Failed), done, len(report.NotChecked), all)
+		}
+		for _, line := range report.NotChecked {
+			if !strings.HasSuffix(line, "no "+what+" in this OpenSSL") {
+				t.Errorf("without %s: %q", what, line)
+			}
+		}
+	}
 }
 
 // TestNodeNoticesEveryChangedVector: the script can fail, for each vector.
