@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/custody"
 )
 
@@ -146,4 +147,7 @@ func TestHoldAndRetentionWinInEveryOrder(t *testing.T) {
 		}
 		m.agrees(t)
 	})
+	if s, counts := h.follow(); s.Status != verify.OK || counts.Shredded == 0 || counts.Kept == 0 {
+		t.Errorf("whoever has only the log: %s %+v %+v", s.Status, counts, s.Findings)
+	}
 }
