@@ -100,6 +100,8 @@ func codeOf(ctx context.Context, err error) exitcode.Code {
 		return exitcode.Integrity
 	case errors.As(err, new(usageError)):
 		return exitcode.Usage
+	case errors.Is(err, custody.ErrNotFound):
+		return exitcode.NotFound
 	case errors.As(err, new(*custody.ConflictError)):
 		return exitcode.Conflict
 	case errors.Is(err, custody.ErrKeysUnavailable), errors.Is(err, custody.ErrStoreUnavailable), errors.Is(err, custody.ErrUnrecorded),

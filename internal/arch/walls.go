@@ -49,6 +49,10 @@ func Walls() []Rule {
 			Why: "the network never sees SQL or a key: it goes through internal/custody",
 		},
 		{
+			Who: []string{"./internal/keeping"}, Never: []string{"./internal/store", "./crypto/keyring", "./crypto/field", "./crypto/transit", "./policy/...", pgx, vault, "net/http"},
+			Why: "upkeep is order and pace; what a step reads, writes and records is the door's",
+		},
+		{
 			Who: []string{"./internal/authn"}, Never: []string{"./internal/store", "./crypto/...", pgx, vault}, Reach: true,
 			Why: "who somebody is has nothing to do with what is stored",
 		},

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -53,4 +54,10 @@ func (s *Server) observeKeys(m metric.Meter) error {
 		return fmt.Errorf("making the keys' metrics: %w", err)
 	}
 	return nil
+}
+
+// LookAtKeys takes one look at Vault's keys and audit device, as the running
+// service does every few seconds. What it finds are entries of the log.
+func LookAtKeys(ctx context.Context, cfg Config, logs io.Writer) error {
+	return Once(ctx, cfg, logs, func(ctx context.Context, s *Server) error { return s.newKeyWatch().Look(ctx) })
 }
