@@ -342,3 +342,24 @@ func (k *keyAccept) Run(ctx context.Context, c console) error {
 		return err
 	})
 }
+
+type keyIntakeRotate struct {
+	server.Config
+	confirmed
+}
+
+// Run makes and publishes the next version. Envelopes sealed to earlier ones
+// are opened as before.
+func (k *keyIntakeRotate) Run(ctx context.Context, c console) error {
+	if err := k.check(k.Institution); err != nil {
+		return err
+	}
+	return server.Once(ctx, k.Config, c.err, func(ctx context.Context, s *server.Server) error {
+		key, err := s.RotateIntake(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.out, "✓ version %d of the intake key is published: sha256 %s\n", key.Version, key.SHA256)
+		return err
+	})
+}
