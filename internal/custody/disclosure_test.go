@@ -16,6 +16,7 @@ import (
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/disclosure"
 	"github.com/sealtrail/sealtrail/internal/custody"
+	"github.com/sealtrail/sealtrail/internal/intake"
 )
 
 // recipient makes a key pair of whoever is to open a package.
@@ -367,3 +368,138 @@ func TestAPackageThatBrokeOffMayBeProducedAgain(t *testing.T) {
 type trailEntry = pglog.TrailEntry
 
 func hexOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
+
+// leaving asks for everything and has it approved by two others.
+func (h *house) leaving(key string) *custody.Disclosure {
+	h.t.Helper()
+	ctx := h.t.Context()
+	r := custody.Disclosure{Scope: "institution", Groups: []string{"identity", "contact", "account", "narrative"}, Recipient: key, RecipientName: "本机构",
+		Basis: "migration", Purpose: "legal", ExpiresAt: time.Now().Add(24 * time.Hour)}
+	asked, err := h.RequestDisclosure(ctx, h.asLegal(), r)
+	must(h.t, err)
+	if _, err := h.SettleDisclosure(ctx, h.as("dora"), asked.ID, "confirm"); err == nil {
+		h.t.Error("everything was confirmed before it was approved")
+	}
+	_, err = h.SettleDisclosure(ctx, h.as("cora"), asked.ID, "approve")
+	must(h.t, err)
+	_, err = h.Produce(ctx, h.asLegal(), asked.ID)
+	conflict(h.t, err, "state_conflict")
+	asked, err = h.SettleDisclosure(ctx, h.as("dora"), asked.ID, "confirm")
+	must(h.t, err)
+	return asked
+}
+
+// withLegal appoints a legal officer, who alone asks for everything.
+func (h *house) withLegal() {
+	h.t.Helper()
+	ctx := h.t.Context()
+	_, err := h.AddPerson(ctx, h.as("sec-a"), custody.Person{ID: "lena", Kind: custody.Human, Department: "legal", StaffID: "E-0900", Status: "active"})
+	must(h.t, err)
+	h.duty("lena", "legal", "major", "legal")
+	h.train("lena")
+	_, err = h.SignUndertaking(ctx, h.asLegal(), custody.Undertaking{Person: "lena", Version: "2026-1"})
+	must(h.t, err)
+}
+
+func (h *house) asLegal() custody.Caller {
+	c := h.as("lena")
+	c.Roles = []string{"legal"}
+	return c
+}
+
+func TestLeavingTakesEverythingUnderThreePersons(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.withLegal()
+	ctx := t.Context()
+	const n = 150 // more than two pages
+	var drafts []intake.Draft
+	for i := range n {
+		d := draft(i)
+		delete(d.Fields, "respondent_staff_id")
+		drafts = append(drafts, d)
+	}
+	// One about the officer herself: she does not take it away.
+	own := draft(n)
+	own.Fields["respondent_staff_id"] = "E-0900"
+	items, err := h.CreateBatch(ctx, h.as("ivy"), "handle", append(drafts, own))
+	must(t, err)
+	var ids []string
+	for _, item := range items {
+		must(t, item.Err)
+		ids = append(ids, item.Created.ID)
+	}
+	// One that was changed behind the service's back.
+	_, err = h.admin.Exec(ctx, "update sealtrail.complaint set phone_sealed = narrative_sealed where id = $1", ids[7])
+	must(t, err)
+	id, key := recipient(t)
+	asked := h.leaving(key)
+	before := h.keys.Stats().Calls
+	pack, err := h.Produce(ctx, h.asLegal(), asked.ID)
+	must(t, err)
+	var sealed bytes.Buffer
+	made, err := pack.Stream(ctx, &sealed)
+	must(t, err)
+	calls := h.keys.Stats().Calls - before
+	got, r, err := openedPackage(t, sealed.Bytes(), id)
+	must(t, err)
+	seen, withheld := map[string]bool{}, map[string]string{}
+	for _, item := range got {
+		if item.Withheld != nil {
+			withheld[item.Withheld.Name] = item.Withheld.Code
+			continue
+		}
+		seen[item.Record.ID] = true
+		if fieldOf(item.Record, "phone") != "13800138000" || fieldOf(item.Record, "bank_card") == "" || fieldOf(item.Record, "narrative") == "" {
+			t.Fatalf("record %s: %+v", item.Record.ID, item.Record.Fields)
+		}
+	}
+	if len(seen) != n-1 || withheld[ids[7]] != "integrity" || withheld[ids[n]] != "refused" || len(withheld) != 2 {
+		t.Errorf("%d records, withheld %v", len(seen), withheld)
+	}
+	if r.Trailer().Withheld["integrity"] != 1 || made.Records != n-1 || made.Withheld != 2 {
+		t.Errorf("counted %+v, %+v", r.Trailer(), made)
+	}
+	// One call to Vault for each page, not for each record.
+	if calls > 10 {
+		t.Errorf("%d calls to Vault for %d records", calls, n)
+	}
+	if !slices.Contains(h.stagesOf(ids[3]), "intent access.disclosed") || slices.Contains(h.stagesOf(ids[n]), "intent access.disclosed") {
+		t.Error("the trails do not say which records left")
+	}
+}
+
+func TestPackageOfOneComplainant(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	ctx := t.Context()
+	first, second := h.file(1), h.file(2)
+	other := draft(3)
+	other.Fields["id_number"], other.Fields["phone"] = "110101199003072316", "13900139000"
+	_, err := h.Create(ctx, h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: other})
+	must(t, err)
+	id, key := recipient(t)
+	r := h.asking(first.ID, key)
+	r.Scope, r.Basis, r.RecipientName = "subject", "subject_access", ""
+	asked, err := h.RequestDisclosure(ctx, h.as("hedda"), r)
+	must(t, err)
+	_, err = h.SettleDisclosure(ctx, h.as("dora"), asked.ID, "confirm")
+	must(t, err)
+	pack, err := h.Produce(ctx, h.as("hedda"), asked.ID)
+	must(t, err)
+	var sealed bytes.Buffer
+	_, err = pack.Stream(ctx, &sealed)
+	must(t, err)
+	items, _, err := openedPackage(t, sealed.Bytes(), id)
+	must(t, err)
+	var got []string
+	for _, item := range items {
+		got = append(got, item.Record.ID)
+	}
+	slices.Sort(got)
+	want := []string{first.ID, second.ID}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("packed %v, want %v", got, want)
+	}
+}
