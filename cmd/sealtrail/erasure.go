@@ -213,7 +213,7 @@ func (s *session) showErasure(a *answer) error {
 			return err
 		}
 		var e struct {
-			Items []map[string]any `json:"items"`
+			Items []map[string]any `json:"records"`
 		}
 		if err := a.into(&e); err != nil || len(e.Items) == 0 {
 			return err

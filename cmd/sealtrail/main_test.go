@@ -116,13 +116,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// idOf sets $ID to the id in the last standard output.
-func idOf(ts *testscript.TestScript, _ bool, _ []string) {
+// idOf sets $ID, or the variable named, to the id in the last standard output.
+func idOf(ts *testscript.TestScript, _ bool, args []string) {
 	_, rest, ok := strings.Cut(ts.ReadFile("stdout"), `"id":"`)
 	if !ok {
 		ts.Fatalf("no id in the last output")
 	}
-	ts.Setenv("ID", rest[:36])
+	ts.Setenv(append(args, "ID")[0], rest[:36])
 }
 
 // call runs the command in this process.

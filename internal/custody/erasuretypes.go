@@ -53,7 +53,7 @@ type Erasure struct {
 	DecidedBy   string        `json:"decided_by,omitempty"`
 	DecidedAt   time.Time     `json:"decided_at,omitzero"`
 	State       string        `json:"state" enum:"requested,refused,approved,executed" doc:"approved: some records are still pending; approving again goes on with them"`
-	Items       []ErasureItem `json:"items,omitempty"`
+	Items       []ErasureItem `json:"records,omitempty" doc:"What became of each record, once it is decided"`
 	Audit       AuditRef      `json:"audit"`
 }
 
