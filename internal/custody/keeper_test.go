@@ -2,6 +2,7 @@ package custody_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/pgtest"
@@ -37,6 +39,10 @@ func TestNobodyElseIsTheKeeper(t *testing.T) {
 			}
 		}
 	}
+	var refused *custody.RefusedError
+	if _, err := h.Read(ctx, claimed, custody.ReadRequest{ID: id, Purpose: "handle"}); !errors.As(err, &refused) || refused.Decision.Reason != "no_role" {
+		t.Errorf("a caller that calls itself the service: got %v, want that it holds no role", err)
+	}
 	var invalid *custody.InvalidError
 	if _, err := h.Appoint(ctx, h.as("sec-a"), "han", custody.Duty{Role: "keeper", Level: "major", Department: "cards", Until: time.Now().AddDate(1, 0, 0)}); !errors.As(err, &invalid) {
 		t.Errorf("appointing a keeper: got %v", err)
@@ -48,6 +54,38 @@ func TestNobodyElseIsTheKeeper(t *testing.T) {
 	must(t, err)
 	if len(denied) == 0 || len(other) != 0 {
 		t.Errorf("the keeper is denied %v but not %v", denied, other)
+	}
+}
+
+// needSM skips by name what fips140=only refuses.
+func needSM(t *testing.T) {
+	t.Helper()
+	if fips140.Enforced() {
+		t.Skip("fips140=only: suite 0x02")
+	}
+}
+
+// TestAForbiddenSuiteIsRefused: under fips140=only the suite cannot be chosen,
+// and a service whose institution chose it elsewhere does not start.
+func TestAForbiddenSuiteIsRefused(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	ctx := t.Context()
+	_, err := h.ChooseSuite(ctx, custody.SuiteSM)
+	if errors.Is(err, custody.ErrSuiteForbidden) != fips140.Enforced() || (err == nil) == fips140.Enforced() {
+		t.Errorf("choosing: %v; enforced %v", err, fips140.Enforced())
+	}
+	alias, err := h.log.Alias(ctx, "operator")
+	must(t, err)
+	_, err = h.log.Append(ctx, audit.Body{At: time.Now(), Stage: audit.StageEvent, Kind: "suite.chosen", Actor: audit.Actor{ID: alias},
+		Subject: "charter:suite", Facts: audit.Facts{"suite": 2}})
+	must(t, err)
+	suite, err := h.CheckSuite(ctx)
+	if suite != custody.SuiteSM || errors.Is(err, custody.ErrSuiteForbidden) != fips140.Enforced() {
+		t.Errorf("starting: suite %d, %v; enforced %v", suite, err, fips140.Enforced())
+	}
+	if err != nil && !strings.Contains(err.Error(), "choose suite 1, or run without fips140=only") {
+		t.Errorf("the refusal does not say what to do: %v", err)
 	}
 }
 
@@ -117,6 +155,7 @@ func (h *house) texts(id string) []string {
 // throughout, and the texts beside the fields stay readable.
 func TestSuitesAreMovedBothWays(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	h := open(t)
 	ctx := t.Context()
 	h.unlimited()
@@ -239,6 +278,7 @@ func (x *axe) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)  
 // the next attempt finds it fit.
 func TestResealKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	x := &axe{}
 	x.at.Store(-1)
 	vault := &counting{}
@@ -290,6 +330,7 @@ func TestResealKilledAtEveryStep(t *testing.T) {
 // record all the same, one wins and the other one hears it.
 func TestTwoSweepsAtOnce(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	h := open(t)
 	ctx := t.Context()
 	h.unlimited()
@@ -364,6 +405,7 @@ func (h *house) events(id, kind string) (n int) {
 // keepers move them to and fro. No change is lost, no text, no key.
 func TestResealBesideAmendments(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	h := open(t)
 	ctx := t.Context()
 	h.unlimited()
@@ -453,6 +495,7 @@ func TestResealBesideAmendments(t *testing.T) {
 // Vault is back, and nothing is half done in between.
 func TestVaultAwayDuringASweep(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	var away atomic.Bool
 	vault := &failing{away: &away}
 	h := openOn(t, pgtest.New(t, "custody", migrate), vaulttest.New(t), taps{wrapper: func(w keyring.Wrapper) keyring.Wrapper { vault.Wrapper = w; return vault }})
@@ -505,6 +548,7 @@ func (f *failing) Unwrap(ctx context.Context, batch string, items []keyring.Unwr
 // and what cannot be opened is counted, is an entry, and does not stop the rest.
 func TestASweepIsKilledAndGoesOn(t *testing.T) {
 	t.Parallel()
+	needSM(t)
 	h := open(t)
 	h.unlimited()
 	for n := range 5 {
