@@ -3,13 +3,17 @@
 //
 // The one idea: a key is never owned, only lent. A [Lease] is counted; when
 // its key is voided nobody can borrow it any more, and when the last borrower
-// returns it, it is overwritten. A key lives at most 60 s after it was opened
-// and 15 s after its last use, and every lease knows the call that opened it,
-// so that each use of a key can be reconciled with the key service's own log.
+// returns it, it is overwritten. A key lives at most 60 s after it was opened,
+// 15 s after its last use and for 100,000 uses, and every lease knows the call
+// that opened it, so that each use of a key can be reconciled with the key
+// service's own log. It is bound to the policy that its use was decided under:
+// a [Keyring.SetPolicy] voids all keys, and what was decided before it is refused
+// with [ErrSuperseded].
 //
 // While the key service cannot be reached, leases live to their end; when it
 // answers that it is sealed or that this caller may not ask, all are void at
-// once. There is no local fallback key.
+// once. There is no local fallback key. When five calls in a row got no answer, a
+// [Circuit] lets calls fail at once, and one every half second try.
 //
 //	ring, err := keyring.New(keyring.Config{Wrapper: vault})
 //	go ring.Run(ctx)

@@ -10,7 +10,7 @@
 // Per institution three keys, made by an operator (deploy/vault):
 //
 //	<institution>-record   aes256-gcm96, derived   wraps data keys
-//	<institution>-index    hmac                    blind indexes
+//	<institution>-index    hmac                    blind indexes (epoch n > 1: <institution>-index.<n>)
 //	<institution>-log      ed25519                 checkpoints
 //
 // Use:
@@ -22,6 +22,11 @@
 //	vault, err := transit.New(transit.Config{Client: client, Institution: "acme", Login: login})
 //	ring, err := keyring.New(keyring.Config{Wrapper: vault})
 //
-// The package must never know what the keys seal, and never creates,
-// configures or exports a key.
+// An answer is believed only as far as it fits the question: one result per item,
+// each with the item's own reference, each wrapped key with the version that it
+// names.
+//
+// The package must never know what the keys seal, and never creates, rotates,
+// configures or exports a key; it reads their configuration back ([Transit.KeyInfo])
+// and follows a rotation ([Transit.Rewrap]).
 package transit

@@ -230,7 +230,12 @@ func TestStandingDenyBeatsALaterGrant(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := v.Client(token.Auth.ClientToken)
+	makeEpoch(t, v, inst)
 	for _, c := range []call{
+		{"PUT", "transit/keys/" + inst + "-index.2/config", map[string]any{"exportable": true}},
+		{"PUT", "transit/keys/" + inst + "-index.2/trim", map[string]any{"min_available_version": 1}},
+		{"GET", "transit/export/hmac-key/" + inst + "-index.2", nil},
+		{"GET", "transit/backup/" + inst + "-index.2", nil},
 		{"PUT", "transit/keys/" + inst + "-record/config", map[string]any{"exportable": true}},
 		{"PUT", "transit/keys/" + inst + "-record/trim", map[string]any{"min_available_version": 1}},
 		{"GET", "transit/export/encryption-key/" + inst + "-record", nil},
