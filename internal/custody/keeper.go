@@ -57,6 +57,7 @@ type kept struct {
 	a       *asked // nil if it was refused
 	receipt pglog.Receipt
 	err     error // what came of it; nil: done, or nothing to do
+	told    bool  // the log has heard of err already
 }
 
 // keepPage is how many records one append of intents, and one call to Vault,
@@ -197,6 +198,13 @@ func (d *Door) borrowKept(ctx context.Context, work []*kept) (giveBack func()) {
 	}
 }
 
+// openKept opens some fields of a record in the keeper's hands.
+func (d *Door) openKept(ctx context.Context, k *kept, fields []string) (*opened, error) {
+	o, err := d.open(ctx, k.a, k.receipt, fields)
+	k.told = err != nil
+	return o, err
+}
+
 // settleKept writes one outcome for all records of a page to which the same
 // happened. Findings have one of their own (broken).
 func (d *Door) settleKept(ctx context.Context, work []*kept) {
@@ -216,7 +224,7 @@ func (k *kept) outcome() string {
 	switch {
 	case k.err == nil:
 		return "answered"
-	case errors.Is(k.err, ErrIntegrity):
+	case k.told || errors.Is(k.err, ErrIntegrity):
 		return "" // broken has said so
 	case errors.Is(k.err, ErrStale):
 		return "cancelled"

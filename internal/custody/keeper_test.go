@@ -528,6 +528,7 @@ func TestVaultAwayDuringASweep(t *testing.T) {
 	for _, id := range ids {
 		h.sound("after Vault was away", id)
 	}
+	h.settled("record.resealed")
 }
 
 // failing is a Vault that goes away when told to.

@@ -85,7 +85,7 @@ func (d *Door) reindex(ctx context.Context, k *kept, g generations) error {
 // tokensOf computes the tokens of a record's indexed fields, as they are
 // stored, for some generations.
 func (d *Door) tokensOf(ctx context.Context, k *kept, epochs generations) ([]store.Token, error) {
-	o, err := d.open(ctx, k.a, k.receipt, indexedOf(k.a.row))
+	o, err := d.openKept(ctx, k, indexedOf(k.a.row))
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func scrubIntent(a *asked) (string, []string, audit.Facts, bool) {
 // field, and its tokens in the index. That it is not older than the log,
 // askRecord has checked.
 func (d *Door) scrubOne(ctx context.Context, k *kept) error {
-	o, err := d.open(ctx, k.a, k.receipt, indexedOf(k.a.row))
+	o, err := d.openKept(ctx, k, indexedOf(k.a.row))
 	if err != nil {
 		return err
 	}

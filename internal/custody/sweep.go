@@ -118,6 +118,7 @@ func (d *Door) sweepPage(ctx context.Context, r *running) (more bool, err error)
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	began := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, pageDeadline)
 	defer cancel()
 	ids, err := r.next(bounded, r.job.Cursor, keepPage)
@@ -138,7 +139,17 @@ func (d *Door) sweepPage(ctx context.Context, r *running) (more bool, err error)
 		return d.pause(ctx, r, err)
 	}
 	r.say("")
-	return true, nil
+	// Half of the time is left to those who read meanwhile.
+	return true, wait(ctx, min(time.Since(began), time.Second))
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // count adds what became of a page. What somebody changed meanwhile is neither:
@@ -183,12 +194,10 @@ func (d *Door) pause(ctx context.Context, r *running, err error) (more bool, _ e
 		return false, err
 	}
 	r.say(waitingFor(err))
-	select {
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-time.After(awayPause):
-		return true, nil
+	if err := wait(ctx, awayPause); err != nil {
+		return false, err
 	}
+	return true, nil
 }
 
 func waitingFor(err error) string {
@@ -269,9 +278,9 @@ func (d *Door) resealing(suite uint8) sweep {
 // renew opens a record for its keeper, without any field, and makes a finding of
 // integrity an entry.
 func (d *Door) renew(ctx context.Context, k *kept, act func(*opened) error) error {
-	o, err := d.open(ctx, k.a, k.receipt, nil)
+	o, err := d.openKept(ctx, k, nil)
 	if err != nil {
-		return err // told
+		return err
 	}
 	defer o.close()
 	if err := act(o); err != nil {
