@@ -88,8 +88,9 @@ type part struct {
 
 func parts() []part {
 	return []part{
-		{"seal", sealing}, {"policy", deciding}, {"verify", verifying}, {"trail", appending},
-		{"import", importing}, {"http", serving},
+		{"seal", sealing}, {"suites", chinese}, {"peers", peers}, {"page", lending}, {"files", streaming}, {"rewrap", rewrapping},
+		{"policy", deciding}, {"verify", verifying}, {"trail", appending},
+		{"import", importing}, {"http", serving}, {"search", searching},
 	}
 }
 

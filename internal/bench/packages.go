@@ -19,9 +19,15 @@ type suite struct {
 }
 
 func (b *bench) compile(ctx context.Context, pkg string) (*suite, error) {
-	s := &suite{program: filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test"), dir: filepath.Join(b.root, pkg)}
+	return b.compileIn(ctx, ".", pkg)
+}
+
+// compileIn compiles the benchmarks of a package of the module in a folder of
+// the tree.
+func (b *bench) compileIn(ctx context.Context, module, pkg string) (*suite, error) {
+	s := &suite{program: filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test"), dir: filepath.Join(b.root, module, pkg)}
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.program, "./"+pkg)
-	cmd.Dir = b.root
+	cmd.Dir = filepath.Join(b.root, module)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compiling the benchmarks of %s: %w: %s", pkg, err, bytes.TrimSpace(out))
 	}
