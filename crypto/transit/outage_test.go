@@ -21,6 +21,7 @@ import (
 type outage struct {
 	t       *testing.T
 	vault   *vaulttest.Vault
+	master  *transit.Transit
 	ring    *keyring.Keyring
 	index   *transit.Indexer
 	wrapped keyring.Wrapped
@@ -32,7 +33,8 @@ type outage struct {
 func newOutage(t *testing.T) *outage {
 	v := vaulttest.Private(t)
 	cfg, login := service(t, v)
-	o := &outage{t: t, vault: v, ring: newRing(t, newTransit(t, cfg)), id: recordID(cfg.Institution, 0), cold: recordID(cfg.Institution, 1)}
+	master := newTransit(t, cfg)
+	o := &outage{t: t, vault: v, master: master, ring: newRing(t, master), id: recordID(cfg.Institution, 0), cold: recordID(cfg.Institution, 1)}
 	var err error
 	if o.index, err = transit.NewIndexer(cfg); err != nil {
 		t.Fatal(err)
@@ -178,6 +180,11 @@ func TestFrozenVaultIsNoHang(t *testing.T) {
 	if err := o.vault.Server.Pause(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the freeze", func() bool { // a stop signal takes its time to reach every thread
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		return keyring.CauseOf(o.master.Probe(ctx)) == keyring.CauseDeadline
+	})
 	start := time.Now()
 	_, err := o.ring.Lend(t.Context(), o.coldKey, o.cold, "r")
 	if keyring.CauseOf(err) != keyring.CauseDeadline || time.Since(start) > 3*time.Second {
