@@ -55,6 +55,7 @@ type Rewrapping struct {
 
 	job  *store.Job
 	read store.KeyRef          // place up to which keys were read
+	page []store.WrappedKey    // read, and not yet sent to Vault
 	bad  map[store.KeyRef]bool // keys that no attempt could rewrap, of this process
 }
 
@@ -73,6 +74,11 @@ type Rewrapped struct {
 
 // Len is how many keys the batch holds, those that failed included.
 func (b *Rewrapped) Len() int { return len(b.keys) + len(b.bad) }
+
+// Join adds the batch that was read next, so that one transaction writes both.
+func (b *Rewrapped) Join(next *Rewrapped) {
+	b.keys, b.bad, b.next = append(b.keys, next.keys...), append(b.bad, next.bad...), next.next
+}
 
 type badKey struct {
 	ref  store.KeyRef
@@ -116,12 +122,9 @@ func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, err
 func (d *Door) ReadRewrap(ctx context.Context, r *Rewrapping) (*Rewrapped, error) {
 	ctx, cancel := context.WithTimeout(ctx, rewrapDeadline)
 	defer cancel()
-	page, err := d.cfg.Store.OlderKeys(ctx, d.cfg.Institution, r.Version, r.read, RewrapBatch)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	if len(page) == 0 {
-		return nil, nil
+	page, err := d.nextKeys(ctx, r)
+	if err != nil || len(page) == 0 {
+		return nil, err
 	}
 	items := make([]transit.RewrapItem, len(page))
 	for i, k := range page {
@@ -139,8 +142,28 @@ func (d *Door) ReadRewrap(ctx context.Context, r *Rewrapping) (*Rewrapped, error
 		b.judge(k, results[i], r.Version)
 	}
 	b.refuseTwins()
-	r.read = b.next
+	r.page = r.page[len(page):]
 	return b, nil
+}
+
+// pageOf is how many batches one look into the database reads, so that Vault
+// does not wait for one before each call.
+const pageOf = 8
+
+// nextKeys is the next batch of older keys; empty if there is none. A call that
+// fails gets the same ones again.
+func (d *Door) nextKeys(ctx context.Context, r *Rewrapping) ([]store.WrappedKey, error) {
+	if len(r.page) == 0 {
+		page, err := d.cfg.Store.OlderKeys(ctx, d.cfg.Institution, r.Version, r.read, pageOf*RewrapBatch)
+		if err != nil {
+			return nil, storeError(err)
+		}
+		if len(page) > 0 {
+			r.read = page[len(page)-1].KeyRef
+		}
+		r.page = page
+	}
+	return r.page[:min(len(r.page), RewrapBatch)], nil
 }
 
 // contextOf is what a key was wrapped under.
@@ -312,7 +335,7 @@ func (d *Door) EndRewrap(ctx context.Context, r *Rewrapping, last bool) (remaini
 		return []audit.Body{progress}, err
 	})
 	if err == nil {
-		r.read = store.KeyRef{}
+		r.read, r.page = store.KeyRef{}, nil
 	}
 	return remaining, err
 }

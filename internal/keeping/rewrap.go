@@ -35,6 +35,9 @@ type RewrapConfig struct {
 	// At is called at each named point of the job, for tests that end it there:
 	// an error that it returns ends the job at once, as a crash does.
 	At func(point string) error
+	// Join is how many batches one transaction writes, if so many are waiting; 0
+	// means 4. A busy database then costs Vault no idle time.
+	Join int
 	// Passes is how often the job starts over for keys that failed; 0 means 3.
 	Passes int
 	// MaxWait bounds the pause before the job tries a part again that is away;
@@ -145,6 +148,9 @@ func newRewrap(cfg RewrapConfig) *rewrap {
 	if cfg.At == nil {
 		cfg.At = func(string) error { return nil }
 	}
+	if cfg.Join <= 0 {
+		cfg.Join = 4
+	}
 	if cfg.Passes <= 0 {
 		cfg.Passes = 3
 	}
@@ -200,13 +206,16 @@ func (j *rewrap) passes(ctx context.Context, r *custody.Rewrapping) (Result, err
 // before is written.
 func (j *rewrap) pass(ctx context.Context, r *custody.Rewrapping) error {
 	group, gctx := errgroup.WithContext(ctx)
-	batches := make(chan *custody.Rewrapped)
+	batches := make(chan *custody.Rewrapped, j.cfg.Join-1)
 	group.Go(func() error {
 		defer close(batches)
 		return j.read(gctx, r, batches)
 	})
 	group.Go(func() error {
 		for b := range batches {
+			for n := 1; n < j.cfg.Join && len(batches) > 0; n++ {
+				b.Join(<-batches)
+			}
 			if err := j.cfg.Door.WriteRewrap(gctx, r, b); err != nil {
 				return fmt.Errorf("writing rewrapped keys: %w", err)
 			}

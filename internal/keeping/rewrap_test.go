@@ -77,7 +77,7 @@ func TestRewrapKilledAnywhereGoesOn(t *testing.T) {
 				h.plant(record, 1, 900)
 				h.plant(file, 1, 10)
 				version := h.rotate()
-				if _, err := h.rewrap(keeping.RewrapConfig{At: killAt(point, nth)}); !errors.Is(err, errKilled) {
+				if _, err := h.rewrap(keeping.RewrapConfig{At: killAt(point, nth), Join: 1}); !errors.Is(err, errKilled) {
 					t.Fatalf("got %v, want it to be killed", err)
 				}
 				h.left()
@@ -99,7 +99,7 @@ func TestRewrapGoesOnAtThePlaceOfTheOneThatWasKilled(t *testing.T) {
 	h := open(t, vaulttest.New(t), nil)
 	h.plant(record, 1, 900)
 	h.rotate()
-	_, err := h.rewrap(keeping.RewrapConfig{At: killAt(keeping.PointWritten, 2)})
+	_, err := h.rewrap(keeping.RewrapConfig{At: killAt(keeping.PointWritten, 2), Join: 1})
 	if !errors.Is(err, errKilled) {
 		t.Fatalf("got %v", err)
 	}
