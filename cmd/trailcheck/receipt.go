@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/erasures"
@@ -48,6 +50,9 @@ type judgedItem struct {
 // receiptCommand is "trailcheck verify RECEIPT [DIR]": the receipt by itself, with the given key only, and where the logs are at
 // hand also against them.
 func receiptCommand(ctx context.Context, c *console, f *flags, rest []string, opts verify.Options) exitcode.Code {
+	if len(rest) == 1 && (len(opts.Pinned) > 0 || len(opts.WitnessCheckpoints) > 0 || opts.MaxAge > 0) {
+		return c.fail(fmt.Errorf("%w: saved checkpoints and --max-age are compared with logs: give their folder behind the receipt", errUsage))
+	}
 	raw, err := os.ReadFile(rest[0])
 	if err != nil {
 		return c.fail(err)
@@ -62,6 +67,9 @@ func receiptCommand(ctx context.Context, c *console, f *flags, rest []string, op
 		return c.fail(fmt.Errorf("%w: %w", verify.ErrOptions, err))
 	}
 	j := judge(r, verdicts)
+	if err := j.cosigned(r, opts); err != nil {
+		return c.fail(err)
+	}
 	if len(rest) > 1 {
 		if err := j.compare(ctx, r, rest[1], opts); err != nil {
 			return c.fail(err)
@@ -101,6 +109,39 @@ func (j *judged) settle() {
 		j.Items[i].Proved = len(j.Items[i].Findings) == 0
 		j.OK = j.OK && j.Items[i].Proved
 	}
+}
+
+// cosigned checks, if witnesses are given, that enough of them cosigned every checkpoint of the receipt.
+func (j *judged) cosigned(r *receipt.Receipt, opts verify.Options) error {
+	if len(opts.Witnesses) == 0 {
+		return nil
+	}
+	var witnesses []note.Verifier
+	for _, key := range opts.Witnesses {
+		v, err := audit.NewCosignatureVerifier(key)
+		if err != nil {
+			return fmt.Errorf("%w: witness key: %w", verify.ErrOptions, err)
+		}
+		witnesses = append(witnesses, v)
+	}
+	quorum := opts.Quorum
+	if quorum == 0 {
+		quorum = len(witnesses)
+	}
+	if quorum < 0 || quorum > len(witnesses) {
+		return fmt.Errorf("%w: quorum %d of %d witnesses", verify.ErrOptions, opts.Quorum, len(witnesses))
+	}
+	for i := range r.Items {
+		for n, p := range []*receipt.Proof{r.Items[i].Stage1, r.Items[i].Stage2} {
+			if p == nil {
+				continue
+			}
+			if signed, err := note.Open([]byte(p.Checkpoint), note.VerifierList(witnesses...)); err != nil || len(signed.Sigs) < quorum {
+				j.find(&wanted{item: i, stage: n + 1}, "the checkpoint is not cosigned by the given witnesses")
+			}
+		}
+	}
+	return nil
 }
 
 // wanted is an entry that a receipt claims to be in a log.
@@ -171,7 +212,7 @@ func (j *judged) epoch(w *wanted, r *receipt.Receipt, fold *erasures.Fold) {
 	name, _ := f.Text("key")
 	least, _ := f.Int("min_available")
 	entry, _ := f.Int("epoch_entry")
-	key, closed, ok := fold.Closed(r.Institution, uint64(entry)) //nolint:gosec // an id that is none finds nothing
+	key, closed, ok := fold.Closed(r.Institution, uint64(entry))
 	if !ok || key != name || closed != least {
 		j.find(w, "the entry that it names closed no such key epoch")
 	}

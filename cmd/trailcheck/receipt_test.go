@@ -270,6 +270,25 @@ func TestReceiptAgainstTheLogs(t *testing.T) {
 	want(t, out, "stage 2: the entry that it names closed no such key epoch", "✗ the given logs do not verify")
 }
 
+// TestReceiptThatAWitnessSaw: with a witness's key the checkpoints in the receipt must bear its statement.
+func TestReceiptThatAWitnessSaw(t *testing.T) {
+	t.Parallel()
+	seen := audittest.New(audittest.Config{Witness: true})
+	seen.Append(shreddedAct(gone))
+	unseen := audittest.New(audittest.Config{})
+	unseen.Append(shreddedAct(gone))
+	for _, l := range []*audittest.Log{seen, unseen} {
+		r := &receipt.Receipt{Format: receipt.Format, Institution: "demo", Erasure: erasure, Items: []receipt.Item{{Complaint: gone, Result: receipt.Shredded, Stage1: proof(t, l, 0)}}}
+		code, out, errs := call(t, "verify", "--key", l.VerifierKey(), "--witness", l.WitnessKey(), file(t, encoded(t, r)))
+		if (code == exitcode.OK) != (l == seen) {
+			t.Errorf("code %d\n%s%s", code, out, errs)
+		}
+		if l == unseen {
+			want(t, out, "stage 1: the checkpoint is not cosigned by the given witnesses")
+		}
+	}
+}
+
 func TestReceiptUsage(t *testing.T) {
 	t.Parallel()
 	l := erasureLog(0)
@@ -280,6 +299,9 @@ func TestReceiptUsage(t *testing.T) {
 	}{
 		{[]string{name}, exitcode.Usage},
 		{[]string{"--key", "none", name}, exitcode.Usage},
+		{[]string{"--key", l.VerifierKey(), "--pinned", file(t, l.Checkpoint()), name}, exitcode.Usage},
+		{[]string{"--key", l.VerifierKey(), "--witness", "none", name}, exitcode.Usage},
+		{[]string{"--key", l.VerifierKey(), "--witness", l.WitnessKey(), "--quorum", "2", name}, exitcode.Usage},
 		{[]string{"--key", l.VerifierKey(), name, t.TempDir()}, exitcode.NotFound},
 		{[]string{"--key", l.VerifierKey(), file(t, []byte("{}"))}, exitcode.Integrity},
 		{[]string{"--key", l.VerifierKey(), file(t, nil)}, exitcode.Integrity},
