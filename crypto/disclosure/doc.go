@@ -12,9 +12,9 @@
 // What it cannot do: whoever has opened the file has what is in it. The expiry
 // is a statement of terms and the watermark names a copy; neither prevents one.
 //
-// A [Writer] streams: it keeps one line in memory and overwrites it afterwards,
-// so nothing is ever on disk in clear. It must never know what the records are,
+// A [Writer] streams: it keeps one line in memory, and nothing is ever on disk in
+// clear. It must never know what the records are,
 // who may have them, or where they come from. age uses ChaCha20-Poly1305,
 // which GODEBUG=fips140=only does not allow: there,
-// [NewWriter] answers an error instead of a file.
+// [NewWriter] answers an error instead of a file; see [Available].
 package disclosure

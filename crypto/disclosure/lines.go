@@ -92,7 +92,7 @@ func (h Header) check() error {
 			return fmt.Errorf("header, %s: %w", name, err)
 		}
 	}
-	if h.RecipientName == "" || h.IssuedAt.IsZero() || !h.ExpiresAt.After(h.IssuedAt) {
+	if h.RecipientName == "" || h.IssuedAt.IsZero() || !h.ExpiresAt.Truncate(time.Second).After(h.IssuedAt.Truncate(time.Second)) {
 		return errors.New("header: a recipient's name, a time of issue and a later expiry are required")
 	}
 	return nil
@@ -176,6 +176,9 @@ func (l line) file(b []byte, f File) ([]byte, error) {
 		if err != nil {
 			return b, fmt.Errorf("file: %w", err)
 		}
+	}
+	if f.Size < 0 {
+		return b, errors.New("file: a size below zero")
 	}
 	o := object{b: b}
 	o.open()

@@ -43,7 +43,7 @@ type Reader struct {
 
 // Open opens a sealed package with an age identity and reads its header.
 func Open(sealed io.Reader, identities ...age.Identity) (*Reader, error) {
-	if err := usable(); err != nil {
+	if err := Available(); err != nil {
 		return nil, err
 	}
 	inner, err := age.Decrypt(sealed, identities...)

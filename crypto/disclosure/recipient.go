@@ -34,13 +34,13 @@ type Recipient struct {
 // be reused, and a plugin runs a program of its own. Under
 // GODEBUG=fips140=only the error is another one: see the package.
 func ParseRecipient(s string) (Recipient, error) {
-	if err := usable(); err != nil {
+	if err := Available(); err != nil {
 		return Recipient{}, err
 	}
 	s = strings.TrimSpace(s)
 	lower := strings.ToLower(s)
 	switch {
-	case strings.HasPrefix(lower, "age-secret-key-"), strings.HasPrefix(lower, "age-plugin-"):
+	case strings.Contains(lower, "age-secret-key-"), strings.HasPrefix(lower, "age-plugin-"): // also inside a whole key file
 		return Recipient{}, &RecipientError{"secret_key", "this is a secret key; it must be replaced, and its public key (age1...) given instead"}
 	case strings.HasPrefix(lower, "ssh-"), strings.HasPrefix(lower, "ecdsa-"), strings.Contains(lower, "begin openssh"):
 		return Recipient{}, &RecipientError{"ssh_key", "SSH keys are for logging in; make an age key with age-keygen -pq"}
@@ -84,8 +84,10 @@ func (r Recipient) Fingerprint() [32]byte { return sha256.Sum256([]byte(r.text))
 // errFIPS is the answer where the Go runtime allows approved algorithms only.
 var errFIPS = errors.New("sealing a package: age's ChaCha20-Poly1305 is not available under GODEBUG=fips140=only")
 
-// usable says whether age may be used in this process.
-func usable() error {
+// Available says whether this process can make and open packages: the error is
+// that of NewWriter under GODEBUG=fips140=only. Whoever makes age keys herself
+// asks first, since age.GenerateHybridIdentity never returns there.
+func Available() error {
 	if fips140.Enforced() {
 		return errFIPS
 	}

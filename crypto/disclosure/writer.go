@@ -43,7 +43,7 @@ type Writer struct {
 // NewWriter begins a package for one recipient and writes its header. Nothing
 // is sealed to anybody else: there is no second key.
 func NewWriter(dst io.Writer, to Recipient, h Header) (*Writer, error) {
-	if err := usable(); err != nil {
+	if err := Available(); err != nil {
 		return nil, err
 	}
 	if to.key == nil {
@@ -67,8 +67,10 @@ func NewWriter(dst io.Writer, to Recipient, h Header) (*Writer, error) {
 	return w, w.put()
 }
 
-// Record adds a record. Its values are overwritten in the Writer's own memory
-// before Record returns, but for what age holds back to fill a chunk of 64 KiB.
+// Record adds a record. Its line is overwritten before Record returns. Parts of
+// it stay in memory for longer: up to 16 KiB that the Writer buffers and up to
+// 64 KiB that age holds back, and what was outgrown while the line was put
+// together, which the garbage collector takes.
 func (w *Writer) Record(r Record) error {
 	return w.add(func(l line) ([]byte, error) { return l.record(w.line[:0], r) }, func() { w.trailer.Records++ })
 }
@@ -111,6 +113,9 @@ func (w *Writer) add(write func(line) ([]byte, error), counted func()) error {
 	}
 	b, err := write(line{n: w.trailer.Lines, watermark: w.watermark})
 	w.line = b
+	if err == nil && len(b) > maxLine {
+		err = fmt.Errorf("a line is longer than %d bytes", maxLine) // no Reader takes it
+	}
 	if err != nil {
 		clear(w.line[:cap(w.line)])
 		return fmt.Errorf("adding to a package: %w: %w", ErrUnfit, err)
