@@ -20,17 +20,18 @@ import (
 )
 
 type keyCommand struct {
-	Status      keyStatus      `cmd:"" help:"Versions of the master keys, what is wrapped under each, epochs, running jobs, findings."`
-	Rotate      keyRotate      `cmd:"" help:"Make a new version of the record key. Needs a custodian's token (custodian-rotate.hcl)."`
-	Rewrap      keyRewrap      `cmd:"" help:"Bring every data key to the newest version of the record key. May be ended anywhere and run again."`
-	Close       keyClose       `cmd:"" help:"Give up older versions of the record key for ever. Needs a custodian's token of two uses (custodian-trim.hcl)."`
-	IndexOpen   keyIndexOpen   `cmd:"" help:"Make the key of the next generation of the blind indexes. Needs an operator's token."`
-	Reindex     keyReindex     `cmd:"" help:"Fill the generation of the blind indexes that is being built. May be ended anywhere and run again."`
-	IndexSwitch keyIndexSwitch `cmd:"" help:"Make the generation that was built the one that searches read."`
-	IndexDrop   keyIndexDrop   `cmd:"" help:"Delete the tokens of a retired generation of the blind indexes."`
-	Suite       keySuite       `cmd:"" help:"Show or choose the suite that records are sealed in."`
-	Reseal      keyReseal      `cmd:"" help:"Move every record to the chosen suite. May be ended anywhere and run again."`
-	Accept      keyAccept      `cmd:"" help:"Take back an alarm about a key, after somebody has looked into it."`
+	Status       keyStatus       `cmd:"" help:"Versions of the master keys, what is wrapped under each, epochs, running jobs, findings."`
+	Rotate       keyRotate       `cmd:"" help:"Make a new version of the record key. Needs a custodian's token (custodian-rotate.hcl)."`
+	Rewrap       keyRewrap       `cmd:"" help:"Bring every data key to the newest version of the record key. May be ended anywhere and run again."`
+	Close        keyClose        `cmd:"" help:"Give up older versions of the record key for ever. Needs a custodian's token of two uses (custodian-trim.hcl)."`
+	IntakeRotate keyIntakeRotate `cmd:"" help:"Make the next version of the public key that drafts are sealed to while the service is away."`
+	IndexOpen    keyIndexOpen    `cmd:"" help:"Make the key of the next generation of the blind indexes. Needs an operator's token."`
+	Reindex      keyReindex      `cmd:"" help:"Fill the generation of the blind indexes that is being built. May be ended anywhere and run again."`
+	IndexSwitch  keyIndexSwitch  `cmd:"" help:"Make the generation that was built the one that searches read."`
+	IndexDrop    keyIndexDrop    `cmd:"" help:"Delete the tokens of a retired generation of the blind indexes."`
+	Suite        keySuite        `cmd:"" help:"Show or choose the suite that records are sealed in."`
+	Reseal       keyReseal       `cmd:"" help:"Move every record to the chosen suite. May be ended anywhere and run again."`
+	Accept       keyAccept       `cmd:"" help:"Take back an alarm about a key, after somebody has looked into it."`
 }
 
 // custodianToken is a token of Vault that is not the service's. It comes from a
