@@ -50,7 +50,7 @@ func TestErrorsOfTheDoorBecomeProblems(t *testing.T) {
 		{"self", &custody.ConflictError{Code: "self_approval"}, 403, "self_approval", false},
 		{"decided", &custody.ConflictError{Code: "already_decided"}, 409, "already_decided", false},
 		{"four eyes", &custody.ConflictError{Code: "four_eyes"}, 403, "self_approval", false},
-		{"finer conflict", &custody.ConflictError{Code: "legal_hold"}, 409, "state_conflict", false},
+		{"finer conflict", &custody.ConflictError{Code: "retention_unexpired"}, 409, "state_conflict", false},
 		{"deadline", context.DeadlineExceeded, 503, "deadline_exceeded", true},
 		{"anything else", errors.New("CANARY of a driver"), 500, "internal", false},
 	} {
@@ -442,7 +442,7 @@ func TestTokenBecomesCaller(t *testing.T) {
 	a := s.do(t, call{method: "GET", path: "/v1/complaints/" + unknownID, token: token, header: map[string]string{"Request-Id": "mine"}})
 	want := custody.Caller{Institution: "demo-bank", Person: "cust-1", Kind: custody.Portal, Roles: []string{"portal"}, Auth: "jwt:" + s.issuer.Issuer(),
 		Request: a.header.Get("Request-Id"), Net: "branch", Subject: unknownID}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(custody.Caller{})); diff != "" {
 		t.Errorf("caller (-want +got):\n%s", diff)
 	}
 	if got.Request == "mine" {
