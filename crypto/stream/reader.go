@@ -285,9 +285,7 @@ func (r *Reader) ReadAt(p []byte, offset int64) (int, error) {
 		return 0, io.EOF
 	}
 	at, n := r.o.Span(offset, int64(len(p)))
-	got, err := io.ReadFull(r.o.Range(io.NewSectionReader(r.src, at, n), offset, int64(len(p))), p)
-	if err == io.ErrUnexpectedEOF {
-		err = io.EOF
-	}
-	return got, err
+	// Not io.ReadFull: its io.ErrUnexpectedEOF may also be a store that broke off,
+	// which must not become the end of the file.
+	return readFull(r.o.Range(io.NewSectionReader(r.src, at, n), offset, int64(len(p))), p)
 }
