@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -123,6 +124,22 @@ func says(a *answer, word string) bool {
 
 // result is one item of an answer. Vault repeats the item's reference.
 type result interface{ reference() string }
+
+// referencesOf are the references of a call's items, made to tell them apart also
+// where several stand for one entry of the log (a run, the fields of a record)
+// or for none: such an item's has "#" and its position behind it. Only so the
+// echo shows that no two answers changed places.
+func referencesOf[I any](items []I, of func(I) string) []string {
+	references, seen := make([]string, len(items)), make(map[string]bool, len(items))
+	for i, it := range items {
+		r := of(it)
+		if seen[r] {
+			r += "#" + strconv.Itoa(i)
+		}
+		references[i], seen[r] = r, true
+	}
+	return references
+}
 
 // batchOf reads the results of a batch; there MUST be one per item, in order. A
 // result that names another item's reference belongs to somebody else, and then

@@ -159,8 +159,9 @@ type hmacItem struct {
 }
 
 type hmacRequest struct {
-	Input     []hmacItem `json:"batch_input"`
-	Algorithm string     `json:"algorithm"`
+	Input      []hmacItem `json:"batch_input"`
+	Algorithm  string     `json:"algorithm"`
+	KeyVersion int        `json:"key_version"`
 }
 
 type hmacResult struct {
@@ -182,12 +183,11 @@ func (x *Indexer) call(ctx context.Context, path, id string, items []IndexItem) 
 }
 
 func (x *Indexer) ask(ctx context.Context, path, id string, items []IndexItem) ([]tokenResult, error) {
-	in, references := make([]hmacItem, len(items)), make([]string, len(items))
+	in, references := make([]hmacItem, len(items)), referencesOf(items, func(it IndexItem) string { return it.Reference })
 	for i, it := range items {
-		references[i] = it.Reference
-		in[i] = hmacItem{base64.StdEncoding.EncodeToString(blindindex.Input(x.cfg.Institution, it)), it.Reference}
+		in[i] = hmacItem{base64.StdEncoding.EncodeToString(blindindex.Input(x.cfg.Institution, it)), references[i]}
 	}
-	a, err := x.cfg.send(ctx, call{"hmac", http.MethodPut, path, id, hmacRequest{in, "sha2-256"}})
+	a, err := x.cfg.send(ctx, call{"hmac", http.MethodPut, path, id, hmacRequest{in, "sha2-256", indexKeyVersion}})
 	if err != nil {
 		return nil, err
 	}
@@ -202,11 +202,16 @@ func (x *Indexer) ask(ctx context.Context, path, id string, items []IndexItem) (
 	return out, nil
 }
 
-// tokenOf reads "vault:v<n>:<base64>". The key version is not part of the
-// token: an index key is never rotated, a new epoch gets a new key.
+// indexKeyVersion is asked for by number. An index key is never rotated: a new
+// epoch gets a new key. Tokens of a second version would match no older ones, and
+// searches would miss records without a word.
+const indexKeyVersion = 1
+
+// tokenOf reads "vault:v1:<base64>".
 func tokenOf(r hmacResult) tokenResult {
-	raw, err := base64.StdEncoding.DecodeString(r.HMAC[strings.LastIndexByte(r.HMAC, ':')+1:])
-	if err != nil || r.Error != "" || len(raw) != blindindex.TokenSize {
+	text, ok := strings.CutPrefix(r.HMAC, "vault:v"+strconv.Itoa(indexKeyVersion)+":")
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil || r.Error != "" || len(raw) != blindindex.TokenSize {
 		return tokenResult{err: &keyring.UnavailableError{Cause: keyring.CauseRejected, Op: "hmac"}}
 	}
 	return tokenResult{token: raw}

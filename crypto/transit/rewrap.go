@@ -29,10 +29,9 @@ type RewrapResult struct {
 // the deadline and keeps a call at 256 items or fewer (larger ones hold back
 // those who read meanwhile).
 func (t *Transit) Rewrap(ctx context.Context, batch string, items []RewrapItem) ([]RewrapResult, error) {
-	in, references := make([]decryptItem, len(items)), make([]string, len(items))
+	in, references := make([]decryptItem, len(items)), referencesOf(items, func(it RewrapItem) string { return it.Reference })
 	for i, it := range items {
-		references[i] = it.Reference
-		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), it.Reference}
+		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), references[i]}
 	}
 	a, err := t.cfg.send(ctx, call{"rewrap", http.MethodPut, t.cfg.path("rewrap", "record"), batch, batchRequest[decryptItem]{in, http.StatusOK}})
 	if err != nil {

@@ -118,10 +118,9 @@ func (r decryptResult) reference() string { return r.Reference }
 
 // Wrap encrypts data keys, each under a key derived from its context.
 func (t *Transit) Wrap(ctx context.Context, batch string, items []keyring.WrapItem) ([]keyring.WrapResult, error) {
-	in, references := make([]encryptItem, len(items)), make([]string, len(items))
+	in, references := make([]encryptItem, len(items)), referencesOf(items, func(it keyring.WrapItem) string { return it.Reference })
 	for i, it := range items {
-		references[i] = it.Reference
-		in[i] = encryptItem{base64.StdEncoding.EncodeToString(it.Plaintext), base64.StdEncoding.EncodeToString(it.Context), it.Reference}
+		in[i] = encryptItem{base64.StdEncoding.EncodeToString(it.Plaintext), base64.StdEncoding.EncodeToString(it.Context), references[i]}
 	}
 	a, err := t.cfg.send(ctx, call{"wrap", http.MethodPut, t.cfg.path("encrypt", "record"), batch, batchRequest[encryptItem]{in, http.StatusOK}})
 	if err != nil {
@@ -143,10 +142,9 @@ func (t *Transit) Wrap(ctx context.Context, batch string, items []keyring.WrapIt
 
 // Unwrap decrypts data keys.
 func (t *Transit) Unwrap(ctx context.Context, batch string, items []keyring.UnwrapItem) ([]keyring.UnwrapResult, error) {
-	in, references := make([]decryptItem, len(items)), make([]string, len(items))
+	in, references := make([]decryptItem, len(items)), referencesOf(items, func(it keyring.UnwrapItem) string { return it.Reference })
 	for i, it := range items {
-		references[i] = it.Reference
-		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), it.Reference}
+		in[i] = decryptItem{it.Blob, base64.StdEncoding.EncodeToString(it.Context), references[i]}
 	}
 	a, err := t.cfg.send(ctx, call{"unwrap", http.MethodPut, t.cfg.path("decrypt", "record"), batch, batchRequest[decryptItem]{in, http.StatusOK}})
 	if err != nil {
