@@ -74,11 +74,25 @@ func (fl *flow) assign(left, right []ast.Expr) {
 	}
 }
 
-// hides says whether an assignment puts a secret into a variable whose type
-// does not show it, such as an any.
-func (fl *flow) hides(left, right ast.Expr) bool {
+// hides says whether a secret is put into something whose type does not show
+// it, such as an any. A handle that has a key somewhere inside, such as a file
+// being read, is not meant.
+func (fl *flow) hides(into, what ast.Expr) bool {
 	info := fl.pass.TypesInfo
-	return fl.secretType(info.TypeOf(right)) && carries(info.TypeOf(left)) && !fl.secretType(info.TypeOf(left))
+	return fl.marked(info.TypeOf(what)) && carries(info.TypeOf(into)) && !fl.secretType(info.TypeOf(into))
+}
+
+// takesIn says whether any part of an expression is, or hides, a secret.
+func (fl *flow) takesIn(whole ast.Expr, parts []ast.Expr) bool {
+	for _, part := range parts {
+		if kv, ok := part.(*ast.KeyValueExpr); ok {
+			part = kv.Value
+		}
+		if fl.exposed(part) || fl.hides(whole, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // hold notes the variable at the root of an assignment's left side.
@@ -153,18 +167,10 @@ func (fl *flow) exposed(e ast.Expr) bool {
 		return e.Op == token.AND && fl.exposed(e.X)
 	case *ast.BinaryExpr:
 		return e.Op == token.ADD && (fl.exposed(e.X) || fl.exposed(e.Y))
-	case *ast.KeyValueExpr:
-		return fl.exposed(e.Value)
 	case *ast.CompositeLit:
-		for _, part := range e.Elts {
-			if kv, ok := part.(*ast.KeyValueExpr); ok {
-				part = kv.Value
-			}
-			if fl.exposed(part) {
-				return true
-			}
-		}
-		return false
+		return fl.takesIn(e, e.Elts)
+	case *ast.TypeAssertExpr:
+		return fl.exposed(e.X)
 	case *ast.CallExpr:
 		return fl.gives(e)
 	}
@@ -175,12 +181,12 @@ func (fl *flow) exposed(e ast.Expr) bool {
 func (fl *flow) gives(call *ast.CallExpr) bool {
 	info := fl.pass.TypesInfo
 	if info.Types[call.Fun].IsType() { // a conversion
-		return len(call.Args) == 1 && fl.exposed(call.Args[0])
+		return fl.takesIn(call, call.Args)
 	}
 	switch f := ast.Unparen(call.Fun).(type) {
 	case *ast.Ident:
 		if b, ok := info.Uses[f].(*types.Builtin); ok {
-			return b.Name() == "append" && fl.anyExposed(call.Args)
+			return b.Name() == "append" && fl.takesIn(call, call.Args)
 		}
 		return fl.fact(info.Uses[f]) || passesOn(info.Uses[f]) && fl.anyExposed(call.Args)
 	case *ast.SelectorExpr:

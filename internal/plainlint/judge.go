@@ -20,6 +20,8 @@ func (fl *flow) judge(root ast.Node) {
 			inner = append(inner, n)
 		case *ast.CallExpr:
 			fl.call(n)
+		case *ast.AssignStmt:
+			fl.kept(n)
 		case *ast.ReturnStmt:
 			if !within(inner, n) {
 				fl.returned(n)
@@ -114,6 +116,17 @@ func (fl *flow) returned(ret *ast.ReturnStmt) {
 	}
 }
 
+// kept: a variable of the package outlives every lease.
+func (fl *flow) kept(n *ast.AssignStmt) {
+	for i, l := range n.Lhs {
+		r := n.Rhs[min(i, len(n.Rhs)-1)]
+		obj := fl.root(l)
+		if obj != nil && obj.Parent() == fl.pass.Pkg.Scope() && carries(fl.pass.TypesInfo.TypeOf(l)) && fl.secret(r) {
+			fl.report(l.Pos(), "secret kept in a variable of the package")
+		}
+	}
+}
+
 func (fl *flow) report(pos token.Pos, text string) {
 	if f := (finding{pos, text}); !fl.told[f] {
 		fl.told[f] = true
@@ -162,6 +175,16 @@ func sink(obj types.Object) string {
 		return "SQL"
 	}
 	switch {
+	case path == "os" || path == "io/ioutil":
+		return "a file"
+	case path == "os/exec" || path == "syscall":
+		return "another process"
+	case path == "context" && fn.Name() == "WithValue":
+		return "a context"
+	case path == "net/http" && (fn.Name() == "Error" || fn.Name() == "Redirect" || fn.Name() == "NewRequest" || fn.Signature().Recv() != nil && (fn.Name() == "Set" || fn.Name() == "Add")):
+		return "an HTTP header or URL"
+	case path == "net/url" && fn.Signature().Recv() != nil:
+		return "an HTTP header or URL"
 	case strings.HasPrefix(path, "go.opentelemetry.io/otel"):
 		return "OpenTelemetry"
 	case strings.HasPrefix(path, "github.com/jackc/pgx/"):

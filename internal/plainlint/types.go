@@ -13,6 +13,24 @@ func (fl *flow) secretType(t types.Type) bool {
 	return known
 }
 
+// marked says whether t is a type with the directive, or pointers to, lists or
+// maps of one.
+func (fl *flow) marked(t types.Type) bool {
+	switch t := types.Unalias(t).(type) {
+	case *types.Named:
+		return fl.fact(t.Origin().Obj())
+	case *types.Pointer:
+		return fl.marked(t.Elem())
+	case *types.Slice:
+		return fl.marked(t.Elem())
+	case *types.Array:
+		return fl.marked(t.Elem())
+	case *types.Map:
+		return fl.marked(t.Key()) || fl.marked(t.Elem())
+	}
+	return false
+}
+
 func (fl *flow) within(t types.Type, seen map[types.Type]bool) bool {
 	if t == nil || seen[t] {
 		return false

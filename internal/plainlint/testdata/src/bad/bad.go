@@ -3,6 +3,7 @@ package bad
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
@@ -12,6 +13,9 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"text/template"
@@ -114,6 +118,28 @@ func flows(p vault.Plain, o vault.Opener, item vault.Item) {
 	later := p.Expose
 	_ = later
 }
+
+func hidden(p vault.Plain, k *vault.Key, w http.ResponseWriter, ctx context.Context) {
+	fmt.Println(map[string]any{"v": p}) // want `secret given to fmt`
+	fmt.Println([]any{1, k}...)         // want `secret given to fmt`
+	args := []any{"a"}
+	args = append(args, p)
+	fmt.Println(args...) // want `secret given to fmt`
+	fmt.Println(any(p))  // want `secret given to fmt`
+	var x any = p.Expose()
+	b, _ := x.([]byte)
+	fmt.Println(b)                                    // want `secret given to fmt`
+	defer fmt.Println(struct{ v []byte }{p.Expose()}) // want `secret given to fmt`
+	_ = os.WriteFile("f", p.Expose(), 0o600)          // want `secret given to a file`
+	_, _ = os.Stdout.Write(p.Expose())                // want `secret given to a file`
+	_ = exec.Command("echo", string(b))               // want `secret given to another process` `secret made a string outside the opener`
+	_ = context.WithValue(ctx, "k", p)                // want `secret given to a context`
+	http.Error(w, string(b), 400)                     // want `secret given to an HTTP header or URL` `secret made a string outside the opener`
+	w.Header().Set("X", string(b))                    // want `secret given to an HTTP header or URL` `secret made a string outside the opener`
+	global = b                                        // want `secret kept in a variable of the package`
+}
+
+var global []byte
 
 func returns(p vault.Plain) []byte {
 	v := p.Expose()
