@@ -60,7 +60,7 @@ func packed(t testing.TB, to disclosure.Recipient, file []byte) ([]byte, disclos
 		t.Fatal(err)
 	}
 	steps := []error{w.Record(record(1)), w.Withheld("c-2", "integrity"), w.Record(record(3)),
-		w.File(disclosure.File{Record: "c-3", ID: "f-1", Field: "attachments", MediaType: "application/pdf", Size: int64(len(file))}, bytes.NewReader(file)),
+		w.File(disclosure.File{Record: "c-3", ID: "f-1", Field: "attachments", MediaType: "application/pdf", Name: "账单.pdf", Size: int64(len(file))}, bytes.NewReader(file)),
 		w.Flush()}
 	if err := errors.Join(steps...); err != nil {
 		t.Fatal(err)

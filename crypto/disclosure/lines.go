@@ -59,13 +59,15 @@ type Withheld struct{ Name, Code string }
 // File describes a file that follows in chunks.
 type File struct {
 	Record, ID, Field, MediaType string
-	Size                         int64
+	// Name is what the file is called; it may be empty.
+	Name string
+	Size int64
 }
 
 // Trailer is the last line of the inner file.
 type Trailer struct {
 	Records, Files int64
-	// Withheld counts whole records that were left out, by code.
+	// Withheld counts whole records and files that were left out, by code.
 	Withheld map[string]int64
 	// Lines counts all lines before the trailer, the header included.
 	Lines int64
@@ -187,6 +189,7 @@ func (l line) file(b []byte, f File) ([]byte, error) {
 	o.str("kind", "file")
 	o.str("media_type", f.MediaType)
 	o.num("n", l.n)
+	o.str("name", f.Name)
 	o.str("record", f.Record)
 	o.num("size", f.Size)
 	o.str("watermark", l.watermark)

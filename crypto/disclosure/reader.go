@@ -25,7 +25,7 @@ const maxLine = 64 << 20
 // Item is one line between header and trailer; exactly one member is set.
 type Item struct {
 	Record   *Record
-	Withheld *Withheld // Name is the record's id
+	Withheld *Withheld // Name is the id that was given to Writer.Withheld
 	File     *File
 	Chunk    []byte // of the File before it
 }
@@ -204,14 +204,14 @@ func (r *Reader) withheld(raw []byte) (Item, error) {
 
 func (r *Reader) file(raw []byte) (Item, error) {
 	var v struct {
-		Record, ID, Field string
-		MediaType         string `json:"media_type"`
-		Size              int64
+		Record, ID, Field, Name string
+		MediaType               string `json:"media_type"`
+		Size                    int64
 	}
 	if json.Unmarshal(raw, &v) != nil || v.Size < 0 {
 		return Item{}, broken("line %d is no file", r.trailer.Lines)
 	}
-	f := &File{Record: v.Record, ID: v.ID, Field: v.Field, MediaType: v.MediaType, Size: v.Size}
+	f := &File{Record: v.Record, ID: v.ID, Field: v.Field, MediaType: v.MediaType, Name: v.Name, Size: v.Size}
 	again, err := r.place().file(nil, *f)
 	if err := r.same(raw, again, err); err != nil {
 		return Item{}, err

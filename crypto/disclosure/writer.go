@@ -75,7 +75,8 @@ func (w *Writer) Record(r Record) error {
 	return w.add(func(l line) ([]byte, error) { return l.record(w.line[:0], r) }, func() { w.trailer.Records++ })
 }
 
-// Withheld adds the statement that a record was asked for and is left out.
+// Withheld adds the statement that a record, or a file (record/file), was asked
+// for and is left out.
 func (w *Writer) Withheld(id, code string) error {
 	return w.add(func(l line) ([]byte, error) { return l.withheld(w.line[:0], id, code) }, func() { w.trailer.Withheld[code]++ })
 }

@@ -255,7 +255,7 @@ func (p *production) again(ctx context.Context, f func(context.Context) error) e
 		one, cancel := context.WithTimeout(ctx, deadline)
 		err := f(one)
 		cancel()
-		if !away(err) || try == produceTries || ctx.Err() != nil {
+		if !away(err) && !errors.Is(err, ErrFilesUnavailable) || try == produceTries || ctx.Err() != nil {
 			return err
 		}
 		p.door.cfg.Logger.WarnContext(ctx, "producing a package waits", slog.Int("try", try))
@@ -289,6 +289,10 @@ func (p *production) page(ctx context.Context, w *disclosure.Writer, ids []strin
 			k.err = p.discloseAgain(ctx, w, k)
 		}
 		if k.err == nil {
+			n, err := p.files(ctx, w, k)
+			if withheld += n; err != nil {
+				return withheld, err
+			}
 			continue
 		}
 		code := withheldCode(k.err)
