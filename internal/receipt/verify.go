@@ -3,6 +3,7 @@ package receipt
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,10 +131,26 @@ func (c *checker) check() {
 		}
 		return
 	}
-	if kind == "erasure.shredded" && c.v.RequestedBy == c.v.ApprovedBy {
+	c.complete(kind)
+	c.second(first)
+}
+
+// complete checks that the entry says all that an erasure is proved by: the log
+// signs what was appended to it, also too little.
+func (c *checker) complete(kind string) {
+	if c.v.KeyVersion < 1 {
+		c.finding("stage 1: no key version")
+	}
+	if c.v.Commitment == "" || c.v.WrappedSHA256 == "" {
+		c.finding("stage 1: no commitment of the data key, or no digest of its wrapped form")
+	}
+	switch {
+	case kind != "erasure.shredded":
+	case c.v.RequestedBy == "" || c.v.ApprovedBy == "":
+		c.finding("stage 1: does not name two persons")
+	case c.v.RequestedBy == c.v.ApprovedBy:
 		c.finding("stage 1: requested and approved by one person")
 	}
-	c.second(first)
 }
 
 func (c *checker) second(first *audit.Leaf) {
@@ -185,8 +202,10 @@ func (c *checker) entry(stage string, p *Proof, kind string) *audit.Leaf {
 		c.finding("%s: the note is no checkpoint", stage)
 		return nil
 	}
-	// The name of the key is the origin of the log that it signs for.
-	if at.Origin != leaf.Log || signed.Sigs[0].Name != at.Origin {
+	// The name of the key is the origin of the log that it signs for. Others may
+	// have signed beside it.
+	own := func(s note.Signature) bool { return s.Name == at.Origin }
+	if at.Origin != leaf.Log || !slices.ContainsFunc(signed.Sigs, own) {
 		c.finding("%s: the checkpoint is of another log", stage)
 		return nil
 	}
