@@ -47,6 +47,9 @@ type upkeep struct {
 	// intend says what is about to be done to a record; ok is false if there is
 	// nothing to do.
 	intend func(a *asked) (kind string, fields []string, facts audit.Facts, ok bool)
+	// prepare asks for what a whole page needs, in one call; nil: nothing. What it
+	// gave and act did not use, giveBack takes back.
+	prepare func(ctx context.Context, work []*kept) (giveBack func())
 	// act does it. Its errors concern this record only, but those of atOnce.
 	act func(ctx context.Context, k *kept) error
 }
@@ -58,6 +61,7 @@ type kept struct {
 	receipt pglog.Receipt
 	err     error // what came of it; nil: done, or nothing to do
 	told    bool  // the log has heard of err already
+	minted  *keyring.MintResult
 }
 
 // keepPage is how many records one append of intents, and one call to Vault,
@@ -94,6 +98,9 @@ func (d *Door) keep(ctx context.Context, ids []string, u upkeep) ([]*kept, error
 	// 3 borrow
 	giveBack := d.borrowKept(ctx, work)
 	defer giveBack()
+	if u.prepare != nil {
+		defer u.prepare(ctx, work)()
+	}
 	// 4 act
 	d.each(len(work), func(i int) {
 		one, cancel := context.WithTimeout(ctx, deadline)
@@ -203,6 +210,27 @@ func (d *Door) openKept(ctx context.Context, k *kept, fields []string) (*opened,
 	o, err := d.open(ctx, k.a, k.receipt, fields)
 	k.told = err != nil
 	return o, err
+}
+
+// mintKept asks for the next generation of each record's key, in one call to
+// Vault.
+func (d *Door) mintKept(ctx context.Context, work []*kept) (giveBack func()) {
+	reqs := make([]keyring.MintRequest, len(work))
+	for i, k := range work {
+		next := keyID(k.a.row)
+		next.Generation++
+		reqs[i] = keyring.MintRequest{ID: next, Reference: reference(k.receipt)}
+	}
+	results := d.cfg.Keys.MintBatch(ctx, reqs)
+	for i, k := range work {
+		k.minted = &results[i]
+	}
+	return func() {
+		for i := range results {
+			results[i].Lease.Release() // does nothing where it was used
+			d.cfg.Keys.Void(reqs[i].ID)
+		}
+	}
 }
 
 // settleKept writes one outcome for all records of a page to which the same

@@ -13,6 +13,7 @@ import (
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/field"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
@@ -32,6 +33,8 @@ type regen struct {
 	values sealing
 	drop   []string
 	tokens tokens // of values
+	// minted is the new key if a page has asked for it already; nil: not yet.
+	minted *keyring.MintResult
 	// events are those of the change that this is part of. They come before
 	// record.resealed, in the same transaction, at next's revision. old is what is
 	// left of the key that was destroyed.
@@ -55,10 +58,14 @@ func (d *Door) regenerate(ctx context.Context, a *asked, receipt pglog.Receipt, 
 	next.Revision, next.Generation, next.Suite = a.row.Revision+1, a.row.Generation+1, r.suite
 	// 1 a new key. crash here: a wrapped key that nobody stored, and that no row
 	// refers to; nothing to repair.
-	lease, wrapped, err := d.cfg.Keys.Mint(ctx, keyID(next), reference(receipt))
-	if err != nil {
-		return pglog.Pending{}, err
+	minted := r.minted
+	if minted == nil {
+		minted = &d.cfg.Keys.MintBatch(ctx, []keyring.MintRequest{{ID: keyID(next), Reference: reference(receipt)}})[0]
 	}
+	if minted.Err != nil {
+		return pglog.Pending{}, minted.Err
+	}
+	lease, wrapped := minted.Lease, minted.Wrapped
 	defer lease.Release()
 	// 2 every field from the old key to the new one, in memory
 	sealer, err := field.NewSealer(lease.Key())

@@ -262,13 +262,14 @@ func (d *Door) resealing(suite uint8) sweep {
 			}
 			return left, err
 		},
-		upkeep: upkeep{job: "reseal",
+		upkeep: upkeep{job: "reseal", prepare: d.mintKept,
 			intend: func(a *asked) (string, []string, audit.Facts, bool) {
 				return "record.resealed", nil, resealFacts(a.row, r), max(a.row.Suite, field.Suite1) != suite
 			},
 			act: func(ctx context.Context, k *kept) error {
 				return d.renew(ctx, k, func(o *opened) error {
-					next := *k.a.row
+					next, r := *k.a.row, r
+					r.minted = k.minted
 					_, err := d.regenerate(ctx, k.a, k.receipt, o, &next, r)
 					return err
 				})
