@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -129,6 +130,11 @@ func (d *Door) decideErasure(ctx context.Context, c Caller, id string, approve b
 	if err != nil {
 		return nil, AuditRef{}, err
 	}
+	if approve {
+		if err := d.requestedInLog(ctx, a, e); err != nil {
+			return nil, AuditRef{}, err
+		}
+	}
 	if e.State == store.ErasureApproved && approve {
 		receipt, err := d.record(ctx, a.body(audit.StageEvent, "access.read", audit.Facts{"masked": 0}))
 		return e, receiptRef(receipt), err
@@ -152,6 +158,39 @@ func (d *Door) decideErasure(ctx context.Context, c Caller, id string, approve b
 	}
 	ref, err := d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.settleErasure(ctx, tx, a, e, records, approve) })
 	return e, ref, err
+}
+
+// requestedInLog checks that the log bears a request out as it stands in the
+// table: the row carries no proof of its own, and whoever can write SQL could
+// ask in somebody's name, or for more than was asked.
+func (d *Door) requestedInLog(ctx context.Context, a *asked, e *store.Erasure) error {
+	entries, err := d.cfg.Log.Trail(ctx, subjectOf(e.Complaint), registerTrail)
+	if err != nil {
+		return logError(err)
+	}
+	for _, entry := range entries {
+		b, err := audit.ParseBody(entry.Body)
+		if err != nil {
+			return ErrIntegrity
+		}
+		if id, _ := b.Facts.Text("erasure"); b.Stage != audit.StageEvent || b.Kind != "erasure.requested" || id != e.ID {
+			continue
+		}
+		actor, err := d.nameOf(ctx, b.Actor.ID)
+		if err != nil {
+			return err
+		}
+		scope, _ := b.Facts.Text("scope")
+		basis, _ := b.Facts.Text("basis")
+		groups, _ := b.Facts.List("groups")
+		if actor == e.RequestedBy && actor != a.caller.Person && scope == e.Scope && basis == e.Basis && slices.Equal(groups, e.Groups) {
+			return nil
+		}
+	}
+	if err := d.unlogged(ctx, a, "erasure.unlogged", "sealtrail.erasure"); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrIntegrity, "erasure.unlogged")
 }
 
 func (d *Door) settleErasure(ctx context.Context, tx pgx.Tx, a *asked, e *store.Erasure, records []string, approve bool) error {

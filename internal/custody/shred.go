@@ -1,10 +1,13 @@
 package custody
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -26,18 +29,30 @@ var errKept = errors.New("a hold or retention stands against the erasure")
 
 // execute carries out an approved erasure, record by record. One that fails
 // stays pending and does not hinder the others; the first failure is returned,
-// and approving again goes on.
+// and approving again goes on. The record that the request names comes last: by
+// it the others are known to be of the same complainant.
 func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 	items, err := d.cfg.Store.Items(ctx, d.cfg.Institution, e.ID)
 	if err != nil {
 		return storeError(err)
 	}
+	rows, err := d.rowsOf(ctx, items)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(items, func(x, y *store.ErasureItem) int {
+		return cmp.Compare(named(x, e), named(y, e))
+	})
 	var failed error
 	for _, i := range items {
-		if i.Result != "pending" {
+		if i.Result != "pending" || failed != nil && i.Complaint == e.Complaint {
 			continue
 		}
-		if err := d.eraseOne(ctx, c, e, i); err != nil && failed == nil {
+		err := d.planted(ctx, c, e, rows, i)
+		if err == nil {
+			err = d.eraseOne(ctx, c, e, i)
+		}
+		if err != nil && failed == nil {
 			failed = err
 		}
 	}
@@ -45,6 +60,37 @@ func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 		return storeError(err)
 	}
 	return failed
+}
+
+// named is 1 for the record that the request names, else 0.
+func named(i *store.ErasureItem, e *store.Erasure) int {
+	if i.Complaint == e.Complaint {
+		return 1
+	}
+	return 0
+}
+
+// planted finds an item that is not of the request: items and search tokens
+// carry no proof of their own, the complainant's token in the record does.
+func (d *Door) planted(ctx context.Context, c Caller, e *store.Erasure, rows map[string]*store.Complaint, i *store.ErasureItem) error {
+	if i.Complaint == e.Complaint {
+		return nil
+	}
+	one, of := rows[i.Complaint], rows[e.Complaint]
+	if e.Scope == scopeSubject && one != nil && of != nil && len(of.DataSubjectToken) > 0 && bytes.Equal(one.DataSubjectToken, of.DataSubjectToken) {
+		return nil
+	}
+	a, _, err := d.askErase(ctx, c, e, i.Complaint)
+	if errors.Is(err, ErrShredded) {
+		return nil // there is nothing left to erase by mistake
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.unlogged(ctx, a, "erasure.planted", "sealtrail.erasure_item"); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrIntegrity, "erasure.planted")
 }
 
 // eraseOne settles one record: erased, reduced or kept.
@@ -337,11 +383,21 @@ func everyIndexed() []string {
 }
 
 // erasedBefore settles a record that another erasure has erased: the receipt
-// names the entry of that one.
+// names the entry of that one. Somebody may have settled it meanwhile by
+// approving at the same time.
 func (d *Door) erasedBefore(ctx context.Context, e *store.Erasure, i *store.ErasureItem) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	return d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error {
-		return d.cfg.Store.CopyItem(ctx, tx, i)
-	})
+	err := d.cfg.Store.Tx(ctx, func(tx pgx.Tx) error { return d.cfg.Store.CopyItem(ctx, tx, i) })
+	if !errors.Is(err, store.ErrStale) {
+		return storeError(err)
+	}
+	items, err := d.cfg.Store.Items(ctx, d.cfg.Institution, e.ID)
+	if err != nil {
+		return storeError(err)
+	}
+	if slices.ContainsFunc(items, func(now *store.ErasureItem) bool { return now.Complaint == i.Complaint && now.Result != "pending" }) {
+		return nil
+	}
+	return ErrStale
 }
