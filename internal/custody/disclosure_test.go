@@ -2,11 +2,13 @@ package custody_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +17,11 @@ import (
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/crypto/disclosure"
+	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/intake"
+	"github.com/sealtrail/sealtrail/internal/pgtest"
+	"github.com/sealtrail/sealtrail/internal/vaulttest"
 )
 
 // recipient makes a key pair of whoever is to open a package.
@@ -501,5 +506,92 @@ func TestPackageOfOneComplainant(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("packed %v, want %v", got, want)
+	}
+}
+
+// TestVaultAwayForAMomentDelaysAPackage: a page whose keys cannot be borrowed is
+// asked for again under new intents.
+func TestVaultAwayForAMomentDelaysAPackage(t *testing.T) {
+	t.Parallel()
+	var w *limping
+	h := openOn(t, pgtest.New(t, "custody", migrate), vaulttest.New(t), taps{wrapper: func(real keyring.Wrapper) keyring.Wrapper {
+		w = &limping{Wrapper: real}
+		return w
+	}})
+	ctx := t.Context()
+	c := h.file(1)
+	id, key := recipient(t)
+	asked := h.confirmed(c.ID, key)
+	h.keys.VoidAll("test")
+	pack, err := h.Produce(ctx, h.as("hedda"), asked.ID)
+	must(t, err)
+	w.away.Store(1)
+	var sealed bytes.Buffer
+	_, err = pack.Stream(ctx, &sealed)
+	must(t, err)
+	if items, _, err := openedPackage(t, sealed.Bytes(), id); err != nil || len(items) != 1 || items[0].Record == nil {
+		t.Errorf("%d items, %v", len(items), err)
+	}
+	if n := strings.Count(strings.Join(h.stagesOf(c.ID), "\n"), "intent access.disclosed"); n != 2 {
+		t.Errorf("%d intents for one try that failed and one that did not", n)
+	}
+	// Away for longer than a package waits: it breaks off, and may be had later.
+	asked = h.confirmed(c.ID, key)
+	h.keys.VoidAll("test")
+	pack, err = h.Produce(ctx, h.as("hedda"), asked.ID)
+	must(t, err)
+	short, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	w.away.Store(1000)
+	if _, err = pack.Stream(short, io.Discard); err == nil {
+		t.Error("a package was produced without Vault")
+	}
+	w.away.Store(0)
+	shown, err := h.Disclosure(ctx, h.as("hedda"), asked.ID)
+	must(t, err)
+	if shown.State != "confirmed" {
+		t.Errorf("its state is %s", shown.State)
+	}
+}
+
+// limping refuses so many calls.
+type limping struct {
+	keyring.Wrapper
+	away atomic.Int64
+}
+
+func (l *limping) Unwrap(ctx context.Context, batch string, items []keyring.UnwrapItem) ([]keyring.UnwrapResult, error) {
+	if l.away.Add(-1) >= 0 {
+		return nil, &keyring.UnavailableError{Op: "unwrap", Cause: keyring.CauseUnreachable}
+	}
+	return l.Wrapper.Unwrap(ctx, batch, items)
+}
+
+// TestTheImplicatedTakeNoPackage: recusal holds for whoever fetches, before the
+// approval is used up.
+func TestTheImplicatedTakeNoPackage(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	ctx := t.Context()
+	d := draft(1)
+	d.Fields["respondent_staff_id"] = "E-0103" // hedda
+	c, err := h.Create(ctx, h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: d})
+	must(t, err)
+	_, key := recipient(t)
+	if _, err := h.RequestDisclosure(ctx, h.as("hedda"), h.asking(c.ID, key)); !errors.Is(err, custody.ErrNotFound) {
+		t.Errorf("the implicated head asked: %v", err)
+	}
+	r := h.asking(c.ID, key)
+	r.Groups, r.Purpose = []string{"narrative"}, "regulator_report"
+	asked, err := h.RequestDisclosure(ctx, h.as("cora"), r)
+	must(t, err)
+	if _, err := h.SettleDisclosure(ctx, h.as("hedda"), asked.ID, "approve"); !errors.Is(err, custody.ErrNotFound) {
+		t.Errorf("the implicated head approved: %v", err)
+	}
+	if _, err := h.Produce(ctx, h.as("hedda"), asked.ID); err == nil {
+		t.Error("the implicated head takes the package away")
+	}
+	if _, err := h.Disclosure(ctx, h.as("hedda"), asked.ID); !errors.Is(err, custody.ErrNotFound) {
+		t.Errorf("the implicated head sees the request: %v", err)
 	}
 }

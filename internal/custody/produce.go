@@ -87,6 +87,14 @@ func (d *Door) Produce(ctx context.Context, c Caller, id string) (Package, error
 	if p.to, err = disclosure.ParseRecipient(x.Recipient); err != nil {
 		return nil, err
 	}
+	if p.asked.row != nil {
+		// Whoever may not disclose the named record hears it now: a package
+		// without it would use the approval up.
+		p.asked.subject.Grants = append(slices.Clone(p.asked.subject.Grants), disclosed(x, p.asked.row.ID))
+		if err := d.decide(ctx, p.asked); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
