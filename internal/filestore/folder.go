@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,14 +30,19 @@ const folderBuffer = 256 << 10
 type Folder struct {
 	dir string
 
+	// flush makes a folder's entries durable.
+	flush func(root *os.Root, dir string) error
+
 	mu   sync.Mutex
 	root *os.Root // nil until it was needed
+
+	naming sync.Mutex // held while a blob gets its name, which is nobody's before
 }
 
 // NewFolder names the folder; it touches nothing, so that a command which needs
 // no file makes no folder, which would then belong to whoever ran it. The folder
 // is made with mode 0700 when it is first used. Close releases it.
-func NewFolder(dir string) *Folder { return &Folder{dir: dir} }
+func NewFolder(dir string) *Folder { return &Folder{dir: dir, flush: flush} }
 
 // open returns the folder, which is made if absent.
 func (f *Folder) open() (*os.Root, error) {
@@ -45,7 +51,7 @@ func (f *Folder) open() (*os.Root, error) {
 	if f.root != nil {
 		return f.root, nil
 	}
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	if err := makeFolder(f.dir); err != nil {
 		return nil, folderError(err)
 	}
 	root, err := os.OpenRoot(f.dir)
@@ -57,6 +63,31 @@ func (f *Folder) open() (*os.Root, error) {
 	}
 	f.root = root
 	return root, nil
+}
+
+// makeFolder makes a folder and those above it that are missing, and makes their
+// names durable: a crash must not take a blob away with the folder around it.
+func makeFolder(dir string) error {
+	var around []string
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); err == nil || d == filepath.Dir(d) {
+			break
+		}
+		around = append(around, filepath.Dir(d))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range around {
+		opened, err := os.Open(d)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(opened.Sync(), opened.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close releases the folder. Blobs that are being read stay readable.
@@ -90,7 +121,7 @@ func (f *Folder) Put(ctx context.Context, name string, r io.Reader) (int64, erro
 	aside := path.Join(partial, hex.EncodeToString(random[:]))
 	src := &source{ctx: ctx, r: r}
 	if err = write(root, aside, src); err == nil {
-		err = publish(root, aside, name)
+		err = f.publish(root, aside, name)
 	}
 	if err != nil {
 		return 0, errors.Join(src.failed(folderError(err)), discard(root, aside))
@@ -122,16 +153,34 @@ func write(root *os.Root, aside string, src io.Reader) (err error) {
 	return file.Sync()
 }
 
-func publish(root *os.Root, aside, name string) error {
+func (f *Folder) publish(root *os.Root, aside, name string) error {
 	dir := path.Dir(name)
 	if err := root.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := root.Rename(aside, name); err != nil {
+	if err := f.name(root, aside, name); err != nil {
 		return err
 	}
+	if err := f.settle(root, dir); err != nil {
+		return errors.Join(err, discard(root, name)) // Put says no: then it is not there
+	}
+	return nil
+}
+
+// name gives a blob its name. A rename would replace another one without a word.
+func (f *Folder) name(root *os.Root, aside, name string) error {
+	f.naming.Lock()
+	defer f.naming.Unlock()
+	if _, err := root.Lstat(name); err == nil {
+		return ErrExists
+	}
+	return root.Rename(aside, name)
+}
+
+// settle makes the names in a folder, and of those around it, durable.
+func (f *Folder) settle(root *os.Root, dir string) error {
 	for ; ; dir = path.Dir(dir) { // a new folder's own entry has to last, too
-		if err := flush(root, dir); err != nil {
+		if err := f.flush(root, dir); err != nil {
 			return err
 		}
 		if dir == "." {
@@ -275,7 +324,7 @@ func (f *Folder) Check(context.Context) error {
 // stays: it holds the path below the folder, which is ids.
 func folderError(err error) error {
 	switch {
-	case errors.Is(err, errSource):
+	case errors.Is(err, errSource), errors.Is(err, ErrExists):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return ErrNotFound
