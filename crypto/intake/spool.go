@@ -37,11 +37,32 @@ const (
 // OpenSpool opens a folder, which it makes if need be, readable by its owner only.
 func OpenSpool(dir string) (*Spool, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "done"), filepath.Join(dir, "refused")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := makeDir(d); err != nil {
 			return nil, fmt.Errorf("opening a spool: %w", err)
 		}
 	}
 	return &Spool{dir}, nil
+}
+
+// makeDir makes a folder and those above it that are missing, and makes their
+// names durable: a crash must not take the spool away with all that is in it.
+func makeDir(dir string) error {
+	var around []string
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); err == nil || d == filepath.Dir(d) {
+			break
+		}
+		around = append(around, filepath.Dir(d))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range around {
+		if err := syncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Kept is one envelope of a Spool.
