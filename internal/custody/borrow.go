@@ -75,6 +75,11 @@ func (d *Door) borrowAll(ctx context.Context, shown []*asked, receipts []pglog.R
 	}
 }
 
-// voidKeys withdraws the record's key from circulation: nothing that was lent
-// before is lent again without asking Vault anew.
-func (d *Door) voidKeys(row *store.Complaint) { d.cfg.Keys.Void(keyID(row)) }
+// voidKeys withdraws the keys of a record and of its files: nothing that was
+// lent before is lent again without asking Vault anew.
+func (d *Door) voidKeys(row *store.Complaint) {
+	d.cfg.Keys.Void(keyID(row))
+	for _, f := range row.Files {
+		d.cfg.Keys.Void(fileKeyID(row.Institution, store.FileRef{Complaint: row.ID, File: f.ID, Generation: f.Generation}))
+	}
+}

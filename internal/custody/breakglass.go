@@ -173,7 +173,7 @@ func (d *Door) settleBreakGlass(ctx context.Context, c Caller, id, action string
 	if err != nil {
 		return nil, txError(err)
 	}
-	d.cfg.Keys.Void(keyID(a.row))
+	d.voidKeys(a.row)
 	view := breakGlassView(b)
 	view.Audit = auditRef(pending[0])
 	return view, nil
