@@ -91,7 +91,7 @@ func (s scheme) derive(input, salt, context []byte) (*material, error) {
 // is used for one file: the construction of TLS 1.3, which FIPS 140-3 IG C.H
 // allows. The module has it (GCMWithXORCounterNonce) but exports it to TLS and
 // HPKE only, so under fips140=only this one constructor is exempted; the reason
-// is docs/decisions/0021-files-are-c2sp-chunks.md.
+// is in docs/formats/sealed-file.md.
 func (s scheme) sealer(key []byte) (aead cipher.AEAD, err error) {
 	block, err := s.block(key)
 	if err != nil {
