@@ -200,3 +200,34 @@ func TestActivatedPolicyWithdrawsKeys(t *testing.T) {
 		t.Errorf("after an activation a read asked Vault %d times, keys are of generation %d", n, h.keys.Policy())
 	}
 }
+
+// TestRevokedGrantWithdrawsTheKeysOfFiles of its record, too.
+func TestRevokedGrantWithdrawsTheKeysOfFiles(t *testing.T) {
+	t.Parallel()
+	c := &trips{refs: map[string]int{}}
+	h := openCabinet(t, taps{wrapper: func(w keyring.Wrapper) keyring.Wrapper { c.Wrapper = w; return c }})
+	one := h.assigned(1)
+	file := h.mustAttach(one, pdf(1000)).File
+	g, err := h.RequestGrant(t.Context(), h.as("aud"), custody.Grant{Complaint: one.ID, Purpose: "audit", Groups: []string{"narrative"}, Reason: "sampling", Minutes: 10})
+	must(t, err)
+	_, err = h.ReviewGrant(t.Context(), h.as("dora"), g.ID, true)
+	must(t, err)
+	asked := func() (n int) {
+		t.Helper()
+		_, _, err = h.fetch("han", h.wants(one, file.ID))
+		must(t, err)
+		for _, size := range c.take() {
+			n += size
+		}
+		return n
+	}
+	asked()
+	if n := asked(); n != 0 {
+		t.Errorf("a warm file asked Vault for %d keys", n)
+	}
+	_, err = h.RevokeGrant(t.Context(), h.as("dora"), g.ID)
+	must(t, err)
+	if n := asked(); n != 2 {
+		t.Errorf("after the revocation a file asked Vault for %d keys, want the record's and the file's", n)
+	}
+}
