@@ -258,8 +258,12 @@ func (d *Door) carryTexts(ctx context.Context, tx pgx.Tx, n *renewal) error {
 		}
 	}
 	reasons, err := d.cfg.Store.Reasons(ctx, tx, next.Institution, next.ID)
-	if err != nil || len(reasons) == 0 {
+	if err != nil {
 		return err
+	}
+	reasons = slices.DeleteFunc(reasons, func(r store.Reason) bool { return len(r.Sealed) == 0 })
+	if len(reasons) == 0 {
+		return nil
 	}
 	for i := range reasons {
 		path := "breakglass_reason"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,7 @@ func TestTheKeepersCommands(t *testing.T) {
 	says(2, "--confirm", "key", "suite", "--to", "sm4")
 	says(0, "entry", "key", "suite", "--to", "sm4", "--confirm", "demo-bank")
 	read("a suite was chosen")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	job := exec.CommandContext(ctx, in.Program("sealtraild"), in.operator("key", "reseal")...)
 	must(t, job.Start())
@@ -82,6 +83,11 @@ func TestTheKeepersCommands(t *testing.T) {
 		t.Errorf("got %+v", suites)
 	}
 	read("all were moved")
+	forbidden := exec.CommandContext(ctx, in.Program("sealtraild"), in.operator("serve")...)
+	forbidden.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	if said, err := forbidden.CombinedOutput(); err == nil || !strings.Contains(string(said), "choose suite 1, or run without fips140=only") {
+		t.Errorf("a service that may not use the suite: %v\n%s", err, said)
+	}
 
 	says(7, "being built", "key", "reindex")
 	says(0, "generation 2", "key", "index-open", "--confirm", "demo-bank", "--token-file", filepath.Join(in.Dir(), "credentials", "operator-token"))
