@@ -52,6 +52,7 @@ type Rewrapping struct {
 	Version int // towards which
 	Total   int64
 	Started time.Time
+	Batch   int // keys per call to Vault: 1 to RewrapBatch
 
 	job  *store.Job
 	read store.KeyRef          // place up to which keys were read
@@ -112,11 +113,12 @@ func (d *Door) BeginRewrap(ctx context.Context, holder string) (*Rewrapping, err
 		place = store.KeyRef{} // whatever is there: from the start is right too
 	}
 	job.Total = job.Done + older
-	return &Rewrapping{Key: info.Name, Run: job.Run, Version: info.LatestVersion, Total: job.Total, Started: job.StartedAt,
+	return &Rewrapping{Key: info.Name, Run: job.Run, Version: info.LatestVersion, Total: job.Total, Started: job.StartedAt, Batch: RewrapBatch,
 		job: job, read: place, bad: map[store.KeyRef]bool{}}, nil
 }
 
-// ReadRewrap reads the next keys that are older and has Vault rewrap them. Nil
+// ReadRewrap reads the next keys that are older, at most r.Batch, and has Vault
+// rewrap them in one call. Nil
 // means that none are left after the place that was reached. It changes nothing:
 // a crash after it leaves every key as it was.
 func (d *Door) ReadRewrap(ctx context.Context, r *Rewrapping) (*Rewrapped, error) {
@@ -163,7 +165,7 @@ func (d *Door) nextKeys(ctx context.Context, r *Rewrapping) ([]store.WrappedKey,
 		}
 		r.page = page
 	}
-	return r.page[:min(len(r.page), RewrapBatch)], nil
+	return r.page[:min(len(r.page), r.Batch)], nil
 }
 
 // contextOf is what a key was wrapped under.

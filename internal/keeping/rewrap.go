@@ -30,13 +30,17 @@ type RewrapConfig struct {
 	// (0, 1]; 0 means 1. Below 1, those who read meanwhile find Vault idle in
 	// between.
 	Share float64
+	// Batch is how many keys one call to Vault carries; 0 means 256, or 32 with a
+	// Share below 1: a reader then waits behind a call of one or two
+	// milliseconds.
+	Batch int
 	// Progress hears how far the job is, after each batch and while it waits.
 	Progress func(Progress)
 	// At is called at each named point of the job, for tests that end it there:
 	// an error that it returns ends the job at once, as a crash does.
 	At func(point string) error
-	// Join is how many batches one transaction writes, if so many are waiting; 0
-	// means 4. A busy database then costs Vault no idle time.
+	// Join is how many times 256 keys one transaction writes, if so many are
+	// waiting; 0 means 4. A busy database then costs Vault no idle time.
 	Join int
 	// Passes is how often the job starts over for keys that failed; 0 means 3.
 	Passes int
@@ -73,6 +77,9 @@ type Result struct {
 	// records of those that do not open.
 	Remaining int64 `json:"remaining"`
 }
+
+// politeBatch is the default of RewrapConfig.Batch beside readers.
+const politeBatch = 32
 
 // firstWait is the pause before the first new attempt.
 const firstWait = 500 * time.Millisecond
@@ -160,6 +167,12 @@ func newRewrap(cfg RewrapConfig) *rewrap {
 	if cfg.Share <= 0 || cfg.Share > 1 {
 		cfg.Share = 1
 	}
+	if cfg.Batch <= 0 || cfg.Batch > custody.RewrapBatch {
+		cfg.Batch = custody.RewrapBatch
+		if cfg.Share < 1 {
+			cfg.Batch = politeBatch
+		}
+	}
 	return &rewrap{cfg: cfg, holder: rand.Text(), began: time.Now()}
 }
 
@@ -170,6 +183,7 @@ func (j *rewrap) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{Progress: j.last}, err
 	}
+	r.Batch = j.cfg.Batch
 	j.report(r)
 	if err := j.cfg.At(PointClaimed); err != nil {
 		return Result{Progress: j.last}, err
@@ -206,16 +220,14 @@ func (j *rewrap) passes(ctx context.Context, r *custody.Rewrapping) (Result, err
 // before is written.
 func (j *rewrap) pass(ctx context.Context, r *custody.Rewrapping) error {
 	group, gctx := errgroup.WithContext(ctx)
-	batches := make(chan *custody.Rewrapped, j.cfg.Join-1)
+	batches := make(chan *custody.Rewrapped, j.cfg.Join*custody.RewrapBatch/j.cfg.Batch-1)
 	group.Go(func() error {
 		defer close(batches)
 		return j.read(gctx, r, batches)
 	})
 	group.Go(func() error {
 		for b := range batches {
-			for n := 1; n < j.cfg.Join && len(batches) > 0; n++ {
-				b.Join(<-batches)
-			}
+			j.gather(b, batches)
 			if err := j.cfg.Door.WriteRewrap(gctx, r, b); err != nil {
 				return fmt.Errorf("writing rewrapped keys: %w", err)
 			}
@@ -228,6 +240,18 @@ func (j *rewrap) pass(ctx context.Context, r *custody.Rewrapping) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// gather joins batches until there is enough for a transaction and an entry, and
+// takes what else is waiting.
+func (j *rewrap) gather(b *custody.Rewrapped, batches <-chan *custody.Rewrapped) {
+	for b.Len() < custody.RewrapBatch || b.Len() < j.cfg.Join*custody.RewrapBatch && len(batches) > 0 {
+		next, ok := <-batches
+		if !ok {
+			return
+		}
+		b.Join(next)
+	}
 }
 
 func (j *rewrap) read(ctx context.Context, r *custody.Rewrapping, batches chan<- *custody.Rewrapped) error {

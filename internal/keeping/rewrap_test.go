@@ -362,6 +362,19 @@ func TestInterruptedRewrapCanGoOnAtOnce(t *testing.T) {
 	}
 }
 
+func TestSmallCallsMakeFewEntries(t *testing.T) {
+	t.Parallel()
+	h := open(t, vaulttest.New(t), nil)
+	h.plant(record, 1, 700)
+	version := h.rotate()
+	result, err := h.rewrap(keeping.RewrapConfig{Share: 0.9, Batch: 10})
+	must(t, err)
+	if n := len(h.entries("key.rewrapped")); n > 4 || result.Remaining != 0 {
+		t.Errorf("%d entries for 700 keys, %+v", n, result)
+	}
+	h.opens(record, 1, 700, version)
+}
+
 func TestRateIsKept(t *testing.T) {
 	t.Parallel()
 	h := open(t, vaulttest.New(t), nil)
