@@ -183,7 +183,7 @@ func (k *keyRotate) Run(ctx context.Context, c console) error {
 type keyRewrap struct {
 	server.Config
 	Rate   float64 `help:"At most so many keys a second; 0: as fast as one call at a time goes."`
-	Share  float64 `help:"Part of the time that a call to Vault may take up; the rest is left to those who read." default:"0.5"`
+	Share  float64 `help:"Part of the time that a call to Vault may take up; the rest is left to those who read." default:"0.25"`
 	Output string  `short:"o" enum:"table,json" default:"table" help:"table or json."`
 }
 
