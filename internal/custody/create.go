@@ -225,7 +225,19 @@ func (d *Door) existing(ctx context.Context, a *asked, id string) (*Created, err
 	}
 	one := *a
 	one.action, one.row, one.key = "list", loaded.Complaint, loaded.Key
-	err = d.decide(ctx, &one)
+	gone, err := d.gone(ctx, &one)
+	switch {
+	case err != nil:
+		return nil, err
+	case gone != nil:
+		err = d.decideErased(ctx, &one, gone)
+	default:
+		err = d.decide(ctx, &one)
+	}
+	if erased, ok := errors.AsType[*ShreddedError](err); ok {
+		// An import that is run again does not bring back what was erased.
+		return &Created{ID: id, Due: []Due{}, Existing: true, Audit: erased.Audit}, nil
+	}
 	refused, _ := errors.AsType[*RefusedError](err)
 	if refused != nil || errors.Is(err, ErrNotFound) { // recorded
 		hidden := &Created{ID: id, Due: []Due{}, Existing: true}

@@ -269,9 +269,20 @@ func TestErasedRecordsAreNotFound(t *testing.T) {
 			t.Errorf("%s: the trail says %v", when, err)
 		}
 	}
+	again := draft(1)
+	delete(again.Fields, "respondent_staff_id")
+	refile := func(when string) {
+		t.Helper()
+		created, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: again})
+		if err != nil || !created.Existing || created.ID != c.ID || created.State != "" {
+			t.Errorf("%s: filing it again: %+v, %v", when, created, err)
+		}
+	}
 	look("after the erasure")
+	refile("after the erasure")
 	h.putBack(backup)
 	look("with older data")
+	refile("with older data")
 	if kinds := h.kinds(c.ID); slices.Contains(kinds, "access.integrity") || slices.Contains(kinds, "record.stale") {
 		t.Errorf("an erased record beside older data is called a finding: %v", kinds)
 	}
