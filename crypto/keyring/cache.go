@@ -77,7 +77,9 @@ func (k *Keyring) withdraw(e *entry) {
 
 // withdrawAll withdraws every key and every key on its way.
 func (k *Keyring) withdrawAll() int {
-	k.voids++
+	for e := range k.minting {
+		e.withdrawn = true
+	}
 	for _, f := range k.flights {
 		f.stale = true
 	}

@@ -67,10 +67,10 @@ type Keyring struct {
 
 	mu      sync.Mutex
 	policy  uint64 // see SetPolicy
-	voids   uint64 // how often something was withdrawn
 	keys    map[RecordID]*entry
 	recent  *list.List // of *entry, most recently used first
 	flights map[flightKey]*flight
+	minting map[*entry]bool // new keys that are being wrapped
 	health  error
 	stats   Stats
 }
@@ -100,6 +100,7 @@ func New(cfg Config) (*Keyring, error) {
 		keys:    make(map[RecordID]*entry),
 		recent:  list.New(),
 		flights: make(map[flightKey]*flight),
+		minting: make(map[*entry]bool),
 	}
 	k.wrap = batch.New(batch.Config[WrapItem, WrapResult]{
 		Call: k.callWrap, MaxItems: cfg.MaxBatch, MaxWait: cfg.MintWait, Deadline: cfg.Deadline})
@@ -203,7 +204,9 @@ func (k *Keyring) Void(id RecordID) bool {
 	id = id.canonical()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.voids++
+	for e := range k.minting {
+		e.withdrawn = e.withdrawn || e.id == id
+	}
 	for key, f := range k.flights {
 		if key.id == id {
 			f.stale = true

@@ -232,6 +232,13 @@ func TestNewKeyIsNotKeptWhenKeysAreWithdrawnMeanwhile(t *testing.T) {
 				}
 				l.Release()
 			})
+			wg.Go(func() {
+				l, _, err := k.Mint(t.Context(), id(1), "e")
+				if err != nil || k.HasLive(id(1)) != (name == "one") {
+					t.Errorf("%s: another record's new key is kept %v, %v", name, k.HasLive(id(1)), err)
+				}
+				l.Release()
+			})
 			synctest.Wait()
 			void(k)
 			release()

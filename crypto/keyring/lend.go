@@ -50,9 +50,8 @@ type flightKey struct {
 // flight is one key on its way to or from the key service. Guarded by
 // Keyring.mu; done is closed when entry or err is set.
 type flight struct {
-	waiting int    // borrowers that will take a reference
-	stale   bool   // voided while under way: an unwrapped key is not handed out
-	voids   uint64 // of a new key: Keyring.voids when it was made
+	waiting int  // borrowers that will take a reference
+	stale   bool // voided while under way: an unwrapped key is not handed out
 	done    chan struct{}
 	entry   *entry
 	wrapped Wrapped
@@ -207,9 +206,9 @@ func (k *Keyring) land(f *flight, e *entry) {
 	}
 	e.refs = f.waiting
 	f.entry = e
-	if !e.minted || f.voids == k.voids {
+	if !e.withdrawn {
 		k.insert(e)
-	} // else it is its maker's alone: something was withdrawn meanwhile
+	} // else it is a new key, withdrawn while it was wrapped: its maker's alone
 }
 
 // admit turns an answer into a key: right length, right commitment, in locked
@@ -336,7 +335,8 @@ func (k *Keyring) newKey(r MintRequest) (*flight, WrapItem) {
 	e := k.entryOf(r.ID.canonical(), dek)
 	e.commitment, e.minted = field.Commitment(dek), true
 	k.mu.Lock()
-	f := &flight{waiting: 1, done: make(chan struct{}), entry: e, voids: k.voids}
+	f := &flight{waiting: 1, done: make(chan struct{}), entry: e}
+	k.minting[e] = true
 	k.mu.Unlock()
 	return f, WrapItem{Reference: r.Reference, Context: r.ID.Context(), Plaintext: dek}
 }
@@ -355,6 +355,7 @@ func (k *Keyring) wrapped(f *flight, dek []byte, o batch.Outcome[WrapResult]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := f.entry
+	delete(k.minting, e)
 	f.err, f.entry = err, nil
 	e.batch, e.item, e.version = o.Batch, o.Item, o.Result.KeyVersion
 	f.wrapped = Wrapped{Blob: o.Result.Blob, Commitment: e.commitment, KeyVersion: e.version}
