@@ -3,7 +3,9 @@ package transit
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -11,7 +13,8 @@ import (
 
 // ClientConfig says where Vault is. Zero fields mean the documented defaults.
 type ClientConfig struct {
-	// Address, for example "https://127.0.0.1:8200". Required.
+	// Address, for example "https://vault:8200"; http for loopback addresses only,
+	// or unix:// with a socket's path. Required.
 	Address string
 	// CACert is a PEM file with the CA of Vault's certificate; "" means the
 	// system's roots.
@@ -32,6 +35,9 @@ const clientTimeout = 10 * time.Second
 func NewClient(c ClientConfig) (*api.Client, error) {
 	if c.Address == "" {
 		return nil, errors.New("making a vault client: no address")
+	}
+	if err := checkAddress(c.Address); err != nil {
+		return nil, fmt.Errorf("making a vault client: %w", err)
 	}
 	if c.MaxConns <= 0 {
 		c.MaxConns = 64
@@ -60,4 +66,25 @@ func NewClient(c ClientConfig) (*api.Client, error) {
 		client.SetNamespace(c.Namespace)
 	}
 	return client, nil
+}
+
+// checkAddress refuses addresses to which data keys would travel in clear. The
+// address is no part of the error: it may hold a password.
+func checkAddress(address string) error {
+	at, err := url.Parse(address)
+	if err != nil {
+		return errors.New("the address is no URL")
+	}
+	ip := net.ParseIP(at.Hostname())
+	switch {
+	case at.User != nil:
+		return errors.New("the address holds a user")
+	case at.Scheme == "https" && at.Host != "", at.Scheme == "unix":
+		return nil
+	case at.Scheme == "http" && (at.Hostname() == "localhost" || ip != nil && ip.IsLoopback()):
+		return nil
+	case at.Scheme == "http":
+		return errors.New("without TLS only loopback addresses are used: data keys travel in the answers")
+	}
+	return errors.New("the address is no https URL")
 }
