@@ -162,9 +162,10 @@ func (c *intakeSealCmd) keeper() (keep func(sealedintake.Envelope, sealedintake.
 }
 
 type intakeIngestCmd struct {
-	From  string `arg:"" type:"path" help:"A spool (folder) or a file of envelopes as JSON lines."`
-	Batch int    `default:"100" help:"Envelopes per request, 1 to 200."`
-	Tries int    `default:"5" help:"How often a batch is sent while the server answers 503, waiting longer each time."`
+	From   string `arg:"" type:"path" help:"A spool (folder) or a file of envelopes as JSON lines."`
+	Batch  int    `default:"100" help:"Envelopes per request, 1 to 200."`
+	Forget bool   `help:"Delete envelopes of a spool once they are recorded, instead of moving them to done/, where the service could still open them."`
+	Tries  int    `default:"5" help:"How often a batch is sent while the server answers 503, waiting longer each time."`
 }
 
 // Run hands in.
@@ -172,7 +173,7 @@ func (c *intakeIngestCmd) Run(s *session) error {
 	if c.Batch < 1 || c.Batch > 200 {
 		return &usageError{"--batch must be 1 to 200", ""}
 	}
-	in := &ingesting{session: s, tries: c.Tries}
+	in := &ingesting{session: s, tries: c.Tries, forget: c.Forget}
 	info, err := os.Stat(c.From)
 	if err != nil {
 		return &usageError{"opening " + c.From + ": " + err.Error(), ""}
@@ -221,6 +222,7 @@ type ingesting struct {
 	*session
 	spool                    *sealedintake.Spool
 	tries                    int
+	forget                   bool
 	fresh, existing, refused int
 }
 
@@ -352,6 +354,9 @@ func (in *ingesting) recorded(w waiting, existing bool) error {
 	}
 	if in.spool == nil {
 		return nil
+	}
+	if in.forget {
+		return in.spool.Forget(*w.kept)
 	}
 	return in.spool.Done(*w.kept)
 }

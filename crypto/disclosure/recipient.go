@@ -12,7 +12,8 @@ import (
 // RecipientError is a public key that no package is sealed to. It never holds
 // the key: what was pasted may be a secret one.
 type RecipientError struct {
-	// Code is stable: malformed, secret_key, ssh_key, passphrase, plugin_key.
+	// Code is stable: malformed, secret_key, ssh_key, passphrase, plugin_key, and
+	// fips_only where no package can be sealed at all.
 	Code string
 	// Why is one sentence for the person who pasted it.
 	Why string
@@ -31,8 +32,7 @@ type Recipient struct {
 // ParseRecipient reads an age public key: age1pq1... (ML-KEM-768 with X25519)
 // or age1... (X25519). Everything else is refused with a *RecipientError: a
 // passphrase seals to whoever hears it, an SSH key is for logging in and would
-// be reused, and a plugin runs a program of its own. Under
-// GODEBUG=fips140=only the error is another one: see the package.
+// be reused, and a plugin runs a program of its own.
 func ParseRecipient(s string) (Recipient, error) {
 	if err := Available(); err != nil {
 		return Recipient{}, err

@@ -173,8 +173,19 @@ func (k Kept) Name() string { return k.name }
 // Done moves an envelope that was handed in, and its receipt, to done/.
 func (s *Spool) Done(k Kept) error { return s.move(k, "done", envelopeSuffix, receiptSuffix) }
 
-// Refused moves an envelope that was refused to refused/, with the code why:
-// nothing is ever thrown away here.
+// Forget deletes an envelope that was handed in, and its receipt. What lies in
+// done/ can still be opened by whoever holds the intake key, also when the
+// record that it became was erased.
+func (s *Spool) Forget(k Kept) error {
+	for _, suffix := range []string{envelopeSuffix, receiptSuffix} {
+		if err := os.Remove(filepath.Join(s.dir, k.name+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("deleting an envelope: %w", err)
+		}
+	}
+	return syncDir(s.dir)
+}
+
+// Refused moves an envelope that was refused to refused/, with the code why.
 func (s *Spool) Refused(k Kept, code string) error {
 	if err := s.write(k.name+codeSuffix, []byte(code+"\n")); err != nil {
 		return fmt.Errorf("moving an envelope: %w", err)

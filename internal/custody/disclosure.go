@@ -426,6 +426,10 @@ func (s *saidDisclosure) seconded(x *store.Disclosure) bool {
 // proof of its own, and whoever can write SQL could ask, approve and change the
 // recipient by himself: then the finding is an entry.
 func (d *Door) vouchDisclosure(ctx context.Context, a *asked, x *store.Disclosure, said *saidDisclosure) error {
+	_, err := disclosure.ParseRecipient(x.Recipient)
+	if refused, ok := errors.AsType[*disclosure.RecipientError](err); ok && refused.Code == "fips_only" {
+		return invalid("/recipient", "recipient_fips_only") // no finding: nothing can be sealed here
+	}
 	if said.bears(x) {
 		return nil
 	}
