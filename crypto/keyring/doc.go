@@ -3,8 +3,9 @@
 //
 // The one idea: a key is never owned, only lent. A [Lease] is counted; when
 // its key is voided nobody can borrow it any more, and when the last borrower
-// returns it, it is overwritten. A key lives at most 60 s after it was opened,
-// 15 s after its last use and for 100,000 uses, and every lease knows the call
+// returns it, it is overwritten. A key is lent for at most 60 s after it was
+// opened, 15 s after its last use and 100,000 times (who holds it then keeps it
+// until its Release; [Keyring.Run] looks for expired ones once a second), and every lease knows the call
 // that opened it, so that each use of a key can be reconciled with the key
 // service's own log. It is bound to the policy that its use was decided under:
 // a [Keyring.SetPolicy] voids all keys, and what was decided before it is refused
