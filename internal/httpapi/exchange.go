@@ -249,6 +249,9 @@ func guarded[I, O any](s *service, rt *route, h func(context.Context, *exchange,
 		if p.Status == http.StatusUnauthorized {
 			x.Header().Set("WWW-Authenticate", "Bearer")
 		}
+		if rt.stream {
+			x.Header().Set("Connection", "close") // the rest of a file is not read
+		}
 		if span.IsRecording() {
 			span.SetAttributes(attribute.String(telemetry.AttrRoute, rt.pattern), attribute.String(telemetry.AttrCode, p.Code))
 			if p.Status >= http.StatusInternalServerError {

@@ -27,7 +27,8 @@ func (s *service) files() {
 }
 
 type addFileInput struct {
-	changeInput
+	RecordParam
+	IfMatch     string `header:"If-Match" doc:"Required: the ETag that the change is based on"`
 	ContentType string `header:"Content-Type" doc:"What the file is; its content has to fit"`
 	Disposition string `header:"Content-Disposition" doc:"attachment; filename*=UTF-8''... names the file. The name is sealed with it"`
 	Field       string `query:"field" doc:"attachments or recordings"`
@@ -42,7 +43,7 @@ func (s *service) addFile() {
 		summary: "Seal and attach one file", body: &huma.RequestBody{Required: true, Content: content},
 		description: "The body is the file itself, of any length up to the configured limit; it is sealed as it comes. Send Expect: 100-continue: what is refused need not be sent."},
 		func(ctx context.Context, x *exchange, in *addFileInput) (*reply[*custody.Attached], error) {
-			id, purpose, revision, err := in.all(x)
+			id, purpose, revision, err := changeInput{in.RecordParam, in.IfMatch}.all(x)
 			if err != nil {
 				return nil, err
 			}
@@ -61,7 +62,6 @@ func (s *service) addFile() {
 				ContentType: in.ContentType, Name: name}, body)
 			body.done()
 			if err != nil {
-				x.Header().Set("Connection", "close") // do not read the rest
 				return nil, err
 			}
 			x.Header().Set("Location", "/v1/complaints/"+id+"/files/"+a.File.ID)
