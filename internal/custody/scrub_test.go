@@ -49,18 +49,14 @@ func TestTheScrubberFindsWhatCannotBeOpened(t *testing.T) {
 		"another record's key":      {[]string{"update keys.wrapped w set wrapped = o.wrapped from keys.wrapped o where w.complaint = '" + one + "' and o.complaint = '" + two + "'"}, "key"},
 		"a key that is gone":        {[]string{"delete from keys.wrapped where complaint = '" + one + "'"}, "key.missing"},
 		"a changed attribute":       {[]string{"update sealtrail.complaint set branch = 'b99' where id = '" + one + "'"}, "manifest.mac"},
-		"a token moved away":        {[]string{"update sealtrail.blind_index set complaint = '" + two + "' where field = 'email' and complaint = '" + one + "' and not exists (select from sealtrail.blind_index b where b.complaint = '" + two + "' and b.field = 'x')", ""}, "index.token"},
+		"a token moved away":        {[]string{"delete from sealtrail.blind_index where field = 'email' and complaint = '" + two + "'", "update sealtrail.blind_index set complaint = '" + two + "' where field = 'email' and complaint = '" + one + "'"}, "index.token"},
 		"a token taken away":        {[]string{"delete from sealtrail.blind_index where field = 'phone' and complaint = '" + one + "'"}, "index.token"},
+		"a token planted":           {[]string{"insert into sealtrail.blind_index select institution, field, epoch, token, '" + one + "' from sealtrail.blind_index where field = 'phone' and complaint = '" + two + "'"}, "index.token"},
 		"a token of somebody else":  {[]string{"update sealtrail.blind_index b set token = o.token from sealtrail.blind_index o where b.field = 'phone' and o.field = 'phone' and b.complaint = '" + one + "' and o.complaint = '" + two + "'"}, "index.token"},
 	} {
 		before := h.entries("complaint:"+one, "access.integrity")
-		if what == "a token moved away" { // both have the same e-mail address: make room for it
-			h.sql("delete from sealtrail.blind_index where field = 'email' and complaint = $1", two)
-		}
 		for _, sql := range plant.sql {
-			if sql != "" {
-				h.sql(sql)
-			}
+			h.sql(sql)
 		}
 		s := scrub()
 		found := ""
