@@ -208,7 +208,7 @@ func (p *production) close(ctx context.Context, made *Produced) (AuditRef, error
 
 // pages goes through the ids of the records that were asked for.
 func (p *production) pages(ctx context.Context) func(func([]string, error) bool) {
-	d, x := p.door, p.row
+	x := p.row
 	return func(yield func([]string, error) bool) {
 		switch x.Scope {
 		case scopeOfRecord:
@@ -216,8 +216,8 @@ func (p *production) pages(ctx context.Context) func(func([]string, error) bool)
 		case scopeOfSubject:
 			var ids []string
 			err := p.again(ctx, func(ctx context.Context) (err error) {
-				ids, err = d.cfg.Store.OfSameSubject(ctx, d.cfg.Institution, *x.Complaint, maxSubjectRecords+1)
-				return storeError(err)
+				ids, err = p.ofSubject(ctx)
+				return err
 			})
 			if err == nil && len(ids) > maxSubjectRecords {
 				err = invalid("/scope", "out_of_range")

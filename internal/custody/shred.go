@@ -1,7 +1,6 @@
 package custody
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -36,9 +35,11 @@ func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 	if err != nil {
 		return storeError(err)
 	}
-	rows, err := d.rowsOf(ctx, items)
-	if err != nil {
-		return err
+	var complainant []byte
+	if e.Scope == scopeSubject && slices.ContainsFunc(items, func(i *store.ErasureItem) bool { return i.Result == "pending" && i.Complaint != e.Complaint }) {
+		if complainant, err = d.complainantOf(ctx, e.Complaint); err != nil {
+			return err
+		}
 	}
 	slices.SortStableFunc(items, func(x, y *store.ErasureItem) int {
 		return cmp.Compare(named(x, e), named(y, e))
@@ -48,11 +49,7 @@ func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 		if i.Result != "pending" || failed != nil && i.Complaint == e.Complaint {
 			continue
 		}
-		err := d.planted(ctx, c, e, rows, i)
-		if err == nil {
-			err = d.eraseOne(ctx, c, e, i)
-		}
-		if err != nil && failed == nil {
+		if err := d.eraseOne(ctx, c, erasing{e, i, complainant}); err != nil && failed == nil {
 			failed = err
 		}
 	}
@@ -70,22 +67,20 @@ func named(i *store.ErasureItem, e *store.Erasure) int {
 	return 0
 }
 
+// erasing is one record of an erasure. complainant is the token of the verified
+// record that a request of scope subject names.
+type erasing struct {
+	*store.Erasure
+	item        *store.ErasureItem
+	complainant []byte
+}
+
 // planted finds an item that is not of the request: items and search tokens
-// carry no proof of their own, the complainant's token in the record does.
-func (d *Door) planted(ctx context.Context, c Caller, e *store.Erasure, rows map[string]*store.Complaint, i *store.ErasureItem) error {
-	if i.Complaint == e.Complaint {
+// carry no proof of their own, the complainant's token in the record does. The
+// row is the one that is about to be verified and erased.
+func (d *Door) planted(ctx context.Context, a *asked, e erasing) error {
+	if e.item.Complaint == e.Complaint || e.Scope == scopeSubject && isOf(a.row, e.complainant) {
 		return nil
-	}
-	one, of := rows[i.Complaint], rows[e.Complaint]
-	if e.Scope == scopeSubject && one != nil && of != nil && len(of.DataSubjectToken) > 0 && bytes.Equal(one.DataSubjectToken, of.DataSubjectToken) {
-		return nil
-	}
-	a, _, err := d.askErase(ctx, c, e, i.Complaint)
-	if errors.Is(err, ErrShredded) {
-		return nil // there is nothing left to erase by mistake
-	}
-	if err != nil {
-		return err
 	}
 	if err := d.unlogged(ctx, a, "erasure.planted", "sealtrail.erasure_item"); err != nil {
 		return err
@@ -94,12 +89,12 @@ func (d *Door) planted(ctx context.Context, c Caller, e *store.Erasure, rows map
 }
 
 // eraseOne settles one record: erased, reduced or kept.
-func (d *Door) eraseOne(ctx context.Context, c Caller, e *store.Erasure, i *store.ErasureItem) error {
+func (d *Door) eraseOne(ctx context.Context, c Caller, e erasing) error {
 	for try := 1; ; try++ {
-		err := d.tryErase(ctx, c, e, i)
+		err := d.tryErase(ctx, c, e)
 		switch {
 		case errors.Is(err, ErrShredded):
-			return d.erasedBefore(ctx, e, i)
+			return d.erasedBefore(ctx, e.Erasure, e.item)
 		case (errors.Is(err, ErrStale) || errors.Is(err, errKept)) && try < shredTries:
 			continue // somebody changed it: decide anew
 		}
@@ -107,21 +102,24 @@ func (d *Door) eraseOne(ctx context.Context, c Caller, e *store.Erasure, i *stor
 	}
 }
 
-func (d *Door) tryErase(ctx context.Context, c Caller, e *store.Erasure, i *store.ErasureItem) error {
+func (d *Door) tryErase(ctx context.Context, c Caller, e erasing) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	// 1 ask
-	a, kept, err := d.askErase(ctx, c, e, i.Complaint)
+	a, kept, err := d.askErase(ctx, c, e.Erasure, e.item.Complaint)
 	if err != nil {
 		return err
 	}
+	if err := d.planted(ctx, a, e); err != nil {
+		return err
+	}
 	if kept != "" {
-		return d.keepRecord(ctx, a, e, i, kept)
+		return d.keepRecord(ctx, a, e.Erasure, e.item, kept)
 	}
 	if e.Scope == scopeGroups {
-		return d.reduce(ctx, a, e, i)
+		return d.reduce(ctx, a, e.Erasure, e.item)
 	}
-	return d.shred(ctx, a, e, i)
+	return d.shred(ctx, a, e.Erasure, e.item)
 }
 
 // keepRecord records that a record stays, and why, instead of being erased.
