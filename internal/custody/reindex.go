@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -192,7 +193,7 @@ func (d *Door) moveIndex(ctx context.Context, epoch int, kind string, facts audi
 	}
 	ref, err := d.changeRegister(ctx, event, move)
 	d.index.known.Store(nil)
-	if err == ErrStale { //nolint:errorlint // txError returns this very value
+	if errors.Is(err, ErrStale) {
 		err = &ConflictError{Code: "state_conflict", State: "the index is not in the state for this step: sealtraild key status"}
 	}
 	return ref, err
