@@ -10,7 +10,8 @@ import (
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
-// ErrShredded: the record was erased. 410, for whoever may see its metadata.
+// ErrShredded says that the record was erased: 410, for whoever may see its
+// metadata.
 var ErrShredded = errors.New("the record was erased")
 
 // ShreddedError names the erasure; it wraps ErrShredded.

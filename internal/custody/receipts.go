@@ -30,7 +30,7 @@ type LogProof struct {
 	Checkpoint []byte // signed note
 }
 
-// ErrUnpublished: no published checkpoint holds the entry yet.
+// ErrUnpublished says that no published checkpoint holds the entry yet.
 var ErrUnpublished = errors.New("the entry is not published yet")
 
 // ErasureReceipt is the receipt of an executed erasure: what became of each
