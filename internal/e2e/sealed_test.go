@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,13 @@ func TestSealedIntakeSurvivesATotalOutage(t *testing.T) {
 		_, code := in.client(t, "intake-li", "handle", "intake", "key", "--out", key)
 		return code == 0
 	})
+	in.publishedKey(t, key)
+	if out, code := in.run(t, "sealtraild", in.operator("key", "intake-rotate", "--confirm", "demo-bank")...); code != 0 || !strings.Contains(out, "version 2") {
+		t.Fatalf("rotating: exit code %d\n%s", code, out)
+	}
+	newer := filepath.Join(dir, "newer.key")
+	in.says(t, "intake-li", 0, `"version": 2`, "intake", "key", "--out", newer)
+	in.publishedKey(t, newer)
 	marks := map[string]string{}
 	var lines strings.Builder
 	received := time.Now().Add(-20 * time.Hour).UTC().Truncate(time.Second)
@@ -94,6 +102,23 @@ func TestSealedIntakeSurvivesATotalOutage(t *testing.T) {
 	}
 	if found, _ := newFinder(t, marks).below(t, filepath.Dir(drafts)); len(found) == 0 {
 		t.Error("the search does not find what is there")
+	}
+}
+
+// publishedKey checks that a key that a client was given is the one that the log
+// and the published folder have.
+func (in *installation) publishedKey(t *testing.T, file string) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	must(t, err)
+	sum := fmt.Sprintf("%x", sha256.Sum256(raw))
+	blob, err := os.ReadFile(filepath.Join(in.LogDir(), "blob", "sha256", sum))
+	if err != nil || string(blob) != string(raw) {
+		t.Errorf("the published folder has not the key %s: %v", sum, err)
+	}
+	if n := in.count(t, `select count(*) from audit.entry where convert_from(body, 'UTF8') like '%"kind":"intake.key_made"%' and convert_from(body, 'UTF8') like $1`,
+		`%"public_sha256":"`+sum+`"%`); n != 1 {
+		t.Errorf("%d entries name the key %s", n, sum)
 	}
 }
 
