@@ -85,8 +85,12 @@ func (o *outage) heals(what string) {
 		_, err := o.index.Tokens(o.t.Context(), []transit.IndexItem{{Field: "f", Normalised: []byte("v")}})
 		return err == nil
 	})
-	if took := time.Since(start); took > 2*time.Second {
-		o.t.Errorf("%s: healed %v after Vault did, want 2 s", what, took)
+	// 2 s is promised, and shown in fake time (TestCircuitOpensAndClosesByItself);
+	// here a Vault and all other tests share the machine.
+	took := time.Since(start)
+	o.t.Logf("%s: after %v", what, took)
+	if took > 6*time.Second {
+		o.t.Errorf("%s: healed %v after Vault did, want 2 s on an idle machine", what, took)
 	}
 	o.ring.Void(o.cold)
 }
