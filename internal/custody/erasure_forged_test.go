@@ -58,6 +58,30 @@ func TestAForgedRequestErasesNothing(t *testing.T) {
 	}
 }
 
+// TestAForgedTokenErasesNobodyElse: the named record's token is believed only
+// after its manifest was verified.
+func TestAForgedTokenErasesNobodyElse(t *testing.T) {
+	t.Parallel()
+	h := openArchive(t)
+	c := h.refused(1)
+	other := draft(2)
+	other.Fields["id_number"] = "440308199901010012"
+	delete(other.Fields, "respondent_staff_id")
+	stranger, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: other})
+	must(t, err)
+	h.refuse(stranger)
+	h.later(3, 1)
+	e := h.request(c.ID, "subject")
+	h.sql(`update sealtrail.complaint set data_subject_bidx = (select data_subject_bidx from sealtrail.complaint where id = $2) where id = $1`, c.ID, stranger.ID)
+	h.sql(`insert into sealtrail.blind_index select institution, field, epoch, token, $1 from sealtrail.blind_index where complaint = $2 and field = 'id_number'`, c.ID, stranger.ID)
+	if _, err := h.ReviewErasure(t.Context(), h.keeper("dan"), e.ID, true); !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("a forged token of the complainant: %v", err)
+	}
+	if n := h.count(`select count(*) from keys.wrapped where institution = $1`, h.institution); n != 2 {
+		t.Errorf("%d keys are left, want 2", n)
+	}
+}
+
 // TestTwoApprovalsAtOnce erase once, and both hear the same.
 func TestTwoApprovalsAtOnce(t *testing.T) {
 	t.Parallel()
