@@ -148,9 +148,9 @@ func (c *fileGetCmd) Run(s *session) (err error) {
 	out := io.Writer(s.out)
 	if c.To != "-" {
 		// Before anything is disclosed: a name that cannot be written costs no access.
-		file, err := os.OpenFile(c.To, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return &usageError{"making the file: " + err.Error(), ""}
+		file, made := os.OpenFile(c.To, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if made != nil {
+			return &usageError{"making the file: " + made.Error(), ""}
 		}
 		out = file
 		defer func() {
