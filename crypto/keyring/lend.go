@@ -162,7 +162,7 @@ func (k *Keyring) depart(reqs []LendRequest, todo []int, out []LendResult) map[i
 			f = &flight{done: make(chan struct{})}
 			k.flights[key] = f
 			own, keys = append(own, f), append(keys, key)
-			items = append(items, UnwrapItem{Reference: r.Reference, Context: r.ID.Context(), Blob: r.Wrapped.Blob})
+			items = append(items, UnwrapItem{Reference: r.Reference, Context: r.ID.Context(), Blob: r.Wrapped.Blob, KeyVersion: r.Wrapped.KeyVersion})
 		}
 		f.waiting++
 		flights[i] = boarding{f, joined}

@@ -49,6 +49,9 @@ type UnwrapItem struct {
 	Reference string
 	Context   []byte
 	Blob      string
+	// KeyVersion is what is stored beside Blob; 0 if nothing is. A Wrapper whose
+	// blobs tell their version MUST refuse another one with ErrIntegrity.
+	KeyVersion int
 }
 
 // UnwrapResult answers an UnwrapItem. Plaintext belongs to the caller.

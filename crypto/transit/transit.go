@@ -157,6 +157,12 @@ func (t *Transit) Unwrap(ctx context.Context, batch string, items []keyring.Unwr
 	out := make([]keyring.UnwrapResult, len(items))
 	for i, r := range results {
 		out[i] = unwrapResult(r)
+		// Which versions may be trimmed, and what a receipt of an erasure says,
+		// is decided by the stored number: it must be the blob's.
+		if v := items[i].KeyVersion; v != 0 && v != versionOf(items[i].Blob) && out[i].Err == nil {
+			clear(out[i].Plaintext)
+			out[i] = keyring.UnwrapResult{Err: fmt.Errorf("wrapped key is of another version than is stored beside it: %w", keyring.ErrIntegrity)}
+		}
 	}
 	return out, nil
 }
