@@ -72,6 +72,7 @@ type Door struct {
 	register  register
 	index     index
 	choice    choice
+	intake    vouchedIntake
 	*instruments
 }
 

@@ -161,36 +161,61 @@ func (d *Door) decideErasure(ctx context.Context, c Caller, id string, approve b
 }
 
 // requestedInLog checks that the log bears a request out as it stands in the
-// table: the row carries no proof of its own, and whoever can write SQL could
-// ask in somebody's name, or for more than was asked.
+// table, and what was decided on it: the row carries no proof of its own, and
+// whoever can write SQL could ask or approve in somebody's name, ask for more
+// than was asked, or take a refusal back.
 func (d *Door) requestedInLog(ctx context.Context, a *asked, e *store.Erasure) error {
 	entries, err := d.cfg.Log.Trail(ctx, subjectOf(e.Complaint), registerTrail)
 	if err != nil {
 		return logError(err)
 	}
+	asked, decided := false, store.ErasureRequested
 	for _, entry := range entries {
 		b, err := audit.ParseBody(entry.Body)
 		if err != nil {
 			return ErrIntegrity
 		}
-		if id, _ := b.Facts.Text("erasure"); b.Stage != audit.StageEvent || b.Kind != "erasure.requested" || id != e.ID {
+		if id, _ := b.Facts.Text("erasure"); b.Stage != audit.StageEvent || id != e.ID {
 			continue
 		}
-		actor, err := d.nameOf(ctx, b.Actor.ID)
-		if err != nil {
-			return err
+		switch b.Kind {
+		case "erasure.requested":
+			actor, err := d.nameOf(ctx, b.Actor.ID)
+			if err != nil {
+				return err
+			}
+			asked = asked || actor == e.RequestedBy && actor != a.caller.Person && asksFor(&b, e)
+		case "erasure.approved":
+			if decided == store.ErasureRequested {
+				decided = store.ErasureApproved
+			}
+		case "erasure.refused":
+			decided = store.ErasureRefused
 		}
-		scope, _ := b.Facts.Text("scope")
-		basis, _ := b.Facts.Text("basis")
-		groups, _ := b.Facts.List("groups")
-		if actor == e.RequestedBy && actor != a.caller.Person && scope == e.Scope && basis == e.Basis && slices.Equal(groups, e.Groups) {
-			return nil
-		}
+	}
+	if asked && (decided == e.State || decided == store.ErasureApproved && e.State == store.ErasureExecuted) {
+		return nil
+	}
+	// Somebody may have decided between the reading of the row and of the log.
+	now, err := d.erasure(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	if now.State != e.State {
+		return d.told(ctx, a, &ConflictError{Code: "already_decided", State: now.State})
 	}
 	if err := d.unlogged(ctx, a, "erasure.unlogged", "sealtrail.erasure"); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %s", ErrIntegrity, "erasure.unlogged")
+}
+
+// asksFor says that an entry asks for what the row says was asked for.
+func asksFor(b *audit.Body, e *store.Erasure) bool {
+	scope, _ := b.Facts.Text("scope")
+	basis, _ := b.Facts.Text("basis")
+	groups, _ := b.Facts.List("groups")
+	return scope == e.Scope && basis == e.Basis && slices.Equal(groups, e.Groups)
 }
 
 func (d *Door) settleErasure(ctx context.Context, tx pgx.Tx, a *asked, e *store.Erasure, records []string, approve bool) error {

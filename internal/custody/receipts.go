@@ -124,14 +124,19 @@ func (d *Door) MarkIrrecoverable(ctx context.Context, e Epoch) (int, error) {
 		if err != nil {
 			return marked, storeError(err)
 		}
+		var broken error // an item that the log does not bear out hinders no other
 		for _, i := range items {
-			if err := d.markOne(ctx, e, i); err != nil && !errors.Is(err, ErrStale) {
+			switch err := d.markOne(ctx, e, i); {
+			case errors.Is(err, ErrIntegrity):
+				broken = err
+			case err != nil && !errors.Is(err, ErrStale):
 				return marked, err
+			default:
+				marked++
 			}
-			marked++
 		}
-		if len(items) < markPage {
-			return marked, nil
+		if broken != nil || len(items) < markPage {
+			return marked, broken
 		}
 	}
 }
@@ -139,11 +144,11 @@ func (d *Door) MarkIrrecoverable(ctx context.Context, e Epoch) (int, error) {
 func (d *Door) markOne(ctx context.Context, e Epoch, i *store.ErasureItem) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	erasure, err := d.erasureBehind(ctx, i)
+	erasure, version, err := d.erasureBehind(ctx, i)
 	if err != nil {
 		return err
 	}
-	facts := audit.Facts{"erasure": erasure, "key": e.Key, "key_version": *i.KeyVersion, "min_available": e.MinAvailable, "epoch_entry": int(e.Entry)}
+	facts := audit.Facts{"erasure": erasure, "key": e.Key, "key_version": version, "min_available": e.MinAvailable, "epoch_entry": int(e.Entry)}
 	if !e.SnapshotsBefore.IsZero() {
 		facts["snapshots_destroyed_before"] = stamp(e.SnapshotsBefore)
 	}
@@ -163,19 +168,36 @@ func (d *Door) markOne(ctx context.Context, e Epoch, i *store.ErasureItem) error
 	}))
 }
 
-// erasureBehind is the erasure that a record's first stage is about: an earlier
-// one, where that had erased the record already.
-func (d *Door) erasureBehind(ctx context.Context, i *store.ErasureItem) (string, error) {
-	state, err := d.cfg.Log.Entry(ctx, uint64(*i.SettledEntry))
-	if err != nil {
-		return "", logError(err)
+// erasureBehind is the erasure that a record's first stage is about (an earlier
+// one, where that had erased the record already) and the version under which the
+// destroyed key was wrapped, both as its entry says. ErrIntegrity if the row says
+// something else: then nothing may be called irrecoverable by it.
+func (d *Door) erasureBehind(ctx context.Context, i *store.ErasureItem) (erasure string, version int, err error) {
+	var b audit.Body
+	if i.SettledEntry != nil {
+		state, err := d.cfg.Log.Entry(ctx, uint64(*i.SettledEntry))
+		if err != nil && !errors.Is(err, pglog.ErrNotFound) {
+			return "", 0, logError(err)
+		}
+		if err == nil {
+			if b, err = audit.ParseBody(state.Body); err != nil {
+				return "", 0, fmt.Errorf("%w: entry %d of the log", ErrIntegrity, state.ID)
+			}
+		}
 	}
-	b, err := audit.ParseBody(state.Body)
-	if err != nil {
-		return "", fmt.Errorf("%w: entry %d of the log", ErrIntegrity, state.ID)
+	erasure, _ = b.Facts.Text("erasure")
+	n, _ := b.Facts.Int("key_version")
+	if b.Stage == audit.StageEvent && (b.Kind == "erasure.shredded" || b.Kind == "erasure.reduced") && b.Subject == subjectOf(i.Complaint) && int(n) == *i.KeyVersion {
+		return erasure, int(n), nil
 	}
-	erasure, _ := b.Facts.Text("erasure")
-	return erasure, nil
+	finding, err := d.serviceEvent(ctx, "access.integrity", subjectOf(i.Complaint), audit.Facts{"what": "erasure.unlogged", "table": "sealtrail.erasure_item"})
+	if err != nil {
+		return "", 0, err
+	}
+	if _, err := d.record(ctx, finding); err != nil {
+		return "", 0, err
+	}
+	return "", 0, fmt.Errorf("%w: %s", ErrIntegrity, "erasure.unlogged")
 }
 
 // MarkMissed marks what the closing of an epoch should have marked, by what the

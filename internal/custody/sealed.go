@@ -67,7 +67,19 @@ func (d *Door) IntakeKey(ctx context.Context) (*IntakeKey, error) {
 	if len(keys) == 0 {
 		return nil, ErrNotFound
 	}
-	return intakeKeyView(keys[0])
+	return d.newestIntake(ctx, keys)
+}
+
+// newestIntake is the key that clients seal to.
+func (d *Door) newestIntake(ctx context.Context, keys []*store.IntakeKey) (*IntakeKey, error) {
+	k, err := intakeKeyView(keys[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := d.vouchIntake(ctx, k); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 func intakeKeyView(k *store.IntakeKey) (*IntakeKey, error) {
@@ -93,7 +105,7 @@ func (d *Door) EnsureIntakeKey(ctx context.Context, rotate bool, publish func(ct
 	version := uint32(1)
 	if len(keys) > 0 {
 		if !rotate {
-			return intakeKeyView(keys[0])
+			return d.newestIntake(ctx, keys)
 		}
 		version = keys[0].Version + 1
 	}
@@ -113,7 +125,7 @@ func (d *Door) EnsureIntakeKey(ctx context.Context, rotate bool, publish func(ct
 	if err != nil {
 		return nil, logError(err)
 	}
-	event := audit.Body{At: row.CreatedAt, Stage: audit.StageEvent, Kind: "intake.key_made", Actor: audit.Actor{ID: alias}, Subject: "intake",
+	event := audit.Body{At: row.CreatedAt, Stage: audit.StageEvent, Kind: "intake.key_made", Actor: audit.Actor{ID: alias}, Subject: intakeSubject,
 		Facts: audit.Facts{"version": int(version), "public_sha256": view.SHA256}}
 	_, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertIntakeKey(ctx, tx, row) })
 	if errors.Is(err, store.ErrDuplicate) { // another process was faster: its key it is
@@ -246,7 +258,11 @@ func (d *Door) answerKnown(ctx context.Context, a *asked, parsed []*sealedDraft,
 		return storeError(err)
 	}
 	for _, s := range parsed {
-		if id := known[s.origin.sum]; id != "" {
+		id := known[s.origin.sum]
+		if id == "" {
+			continue
+		}
+		if out[s.at].Err = d.broughtIn(ctx, a, id, s.origin.sum); out[s.at].Err == nil {
 			out[s.at].Created, out[s.at].Err = d.existing(ctx, a, id)
 		}
 	}
