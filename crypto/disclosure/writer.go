@@ -187,7 +187,7 @@ func (w *Writer) Close() (Summary, error) {
 	if err := errors.Join(w.buffered.Flush(), w.sealed.Close()); err != nil {
 		return Summary{}, w.fail(fmt.Errorf("closing a package: %w", err))
 	}
-	w.fail(errors.New("writing a package: it is closed"))
+	_ = w.fail(errors.New("writing a package: it is closed")) // for whoever goes on writing
 	return Summary{Trailer: w.trailer, SHA256: [32]byte(w.out.sum.Sum(nil)), Bytes: w.out.n}, nil
 }
 

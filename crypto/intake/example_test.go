@@ -29,7 +29,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	spool, err := intake.OpenSpool(dir)
 	if err != nil {
 		fmt.Println(err)

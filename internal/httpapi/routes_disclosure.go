@@ -84,14 +84,13 @@ func (s *service) disclosurePackage() {
 			if err != nil {
 				return nil, err
 			}
-			return &huma.StreamResponse{Body: func(huma.Context) { x.stream(made) }}, nil
+			return &huma.StreamResponse{Body: func(h huma.Context) { x.stream(h.Context(), made) }}, nil
 		})
 }
 
 // stream writes a package. An error after the first byte breaks the connection:
 // nothing that follows could be told from the package.
-func (x *exchange) stream(made custody.Package) {
-	ctx := x.r.Context()
+func (x *exchange) stream(ctx context.Context, made custody.Package) {
 	for _, name := range []string{trailerSHA256, trailerEntry, trailerRecords, trailerWithheld} {
 		x.Header().Add("Trailer", name)
 	}
