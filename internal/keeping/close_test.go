@@ -296,3 +296,37 @@ func TestTrimTokenDoesNothingElse(t *testing.T) {
 		t.Error("a token of one use rotated twice")
 	}
 }
+
+// counted counts how often the second stage of erasures was asked for.
+type counted struct {
+	*custody.Door
+	epochs []custody.Epoch
+}
+
+func (c *counted) MarkIrrecoverable(ctx context.Context, e custody.Epoch) (int, error) {
+	c.epochs = append(c.epochs, e)
+	return c.Door.MarkIrrecoverable(ctx, e)
+}
+
+func TestClosingCompletesErasuresAlsoWhenRunAgain(t *testing.T) {
+	t.Parallel()
+	h := open(t, vaulttest.New(t), nil)
+	h.appoint()
+	version := h.rotate()
+	h.agree(version)
+	h.pass(delay)
+	door := &counted{Door: h.Door}
+	before := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	cfg := keeping.CloseConfig{Door: door, Vault: h.root(), Version: version, Settle: time.Millisecond,
+		Declared: custody.Declared{RestoreTested: tested.RestoreTested, SnapshotsDestroyedBefore: before}}
+	for range 2 {
+		_, err := keeping.Close(t.Context(), cfg)
+		must(t, err)
+	}
+	if len(door.epochs) != 2 || door.epochs[0] != door.epochs[1] {
+		t.Fatalf("asked for %+v, want the same twice", door.epochs)
+	}
+	if e := door.epochs[0]; e.Key != h.name+"-record" || e.MinAvailable != version || e.Entry == 0 || !e.SnapshotsBefore.Equal(before) {
+		t.Errorf("asked for %+v", e)
+	}
+}
