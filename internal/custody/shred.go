@@ -41,11 +41,6 @@ func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 			return err
 		}
 	}
-	if len(items) > 1 {
-		if err := d.vouchNamed(ctx, c, e); err != nil {
-			return err
-		}
-	}
 	slices.SortStableFunc(items, func(x, y *store.ErasureItem) int {
 		return cmp.Compare(named(x, e), named(y, e))
 	})
@@ -62,29 +57,6 @@ func (d *Door) execute(ctx context.Context, c Caller, e *store.Erasure) error {
 		return storeError(err)
 	}
 	return failed
-}
-
-// vouchNamed verifies the record that a request names, before its complainant's
-// token speaks for others. One that is kept cannot be opened for an erasure; it
-// is then verified with nothing but the log's newest state (fresh).
-func (d *Door) vouchNamed(ctx context.Context, c Caller, e *store.Erasure) error {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	a, kept, err := d.askErase(ctx, c, e, e.Complaint)
-	if err != nil || kept != "" {
-		return err
-	}
-	receipt, err := d.record(ctx, a.intent("erasure.approved", nil, audit.Facts{"erasure": e.ID}))
-	if err != nil {
-		return err
-	}
-	o, err := d.open(ctx, a, receipt, nil)
-	if err != nil {
-		return err
-	}
-	d.outcome(ctx, a, []pglog.Receipt{receipt}, o, "answered")
-	o.close()
-	return nil
 }
 
 // named is 1 for the record that the request names, else 0.
