@@ -59,7 +59,6 @@ type viewing struct {
 	offset, length int64
 	name           string
 	receipt        pglog.Receipt
-	wanted         keyring.LendRequest
 	lease          *keyring.Lease
 	opener         *stream.Opener
 }
@@ -175,12 +174,22 @@ func (v *viewing) lend(ctx context.Context) error {
 	if key == nil {
 		return &field.IntegrityError{Path: v.file.Field, What: "key.missing"}
 	}
-	v.wanted = keyring.LendRequest{ID: fileKeyID(v.cfg.Institution, v.ref), Wrapped: keyring.Wrapped{Blob: key.Blob, KeyVersion: key.Version},
+	return v.borrowFile(ctx, key)
+}
+
+// borrowFile lends a wrapped key of the file.
+func (v *viewing) borrowFile(ctx context.Context, key *store.Wrapped) (err error) {
+	wanted := keyring.LendRequest{ID: fileKeyID(v.cfg.Institution, v.ref), Wrapped: keyring.Wrapped{Blob: key.Blob, KeyVersion: key.Version},
 		Reference: reference(v.receipt), Policy: v.a.decision.Sequence()}
-	if copy(v.wanted.Wrapped.Commitment[:], key.Commitment) != len(v.wanted.Wrapped.Commitment) {
+	if copy(wanted.Wrapped.Commitment[:], key.Commitment) != len(wanted.Wrapped.Commitment) {
 		return &field.IntegrityError{Path: v.file.Field, What: "key.commitment"}
 	}
-	v.lease, err = v.cfg.Keys.LendOne(ctx, v.wanted)
+	lease, err := v.cfg.Keys.LendOne(ctx, wanted)
+	if v.lease == nil {
+		v.lease = lease
+		return err
+	}
+	lease.Release() // the one that the file is read under is still held
 	return err
 }
 
@@ -317,10 +326,16 @@ func (b *fileBody) stillLent() error {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, deadline)
 	defer cancel()
-	lease, err := b.v.cfg.Keys.LendOne(ctx, b.v.wanted)
-	lease.Release()
+	// As it is stored now: a key that was destroyed meanwhile is not lent again.
+	key, err := b.v.cfg.Store.FileKey(ctx, b.v.cfg.Institution, b.v.ref)
+	switch {
+	case err != nil:
+		return storeError(err)
+	case key == nil:
+		return ErrShredded
+	}
 	b.checked = b.v.cfg.Now()
-	return err
+	return b.v.borrowFile(ctx, key)
 }
 
 // Close says what came of it and returns the keys.

@@ -569,6 +569,29 @@ func TestReadingEndsWhenTheKeyIsWithdrawn(t *testing.T) {
 	}
 }
 
+// A file that is being read ends when its key is destroyed, although the reader
+// once had it wrapped.
+func TestReadingEndsWhenTheKeyIsDestroyed(t *testing.T) {
+	t.Parallel()
+	h := openCabinet(t, taps{})
+	c := h.assigned(1)
+	added := h.mustAttach(c, pdf(1<<20)).File
+	var later time.Duration
+	h.now = func() time.Time { return time.Now().Add(later) }
+	f, err := h.OpenFile(t.Context(), h.as("han"), h.wants(c, added.ID))
+	must(t, err)
+	defer f.Body.Close()
+	if _, err := io.ReadFull(f.Body, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	h.sql(`select keys.destroy($1, $2, $3, 1, 'shred', now())`, h.institution, c.ID, added.ID)
+	h.keys.VoidAll("shred")
+	later = 6 * time.Second
+	if n, err := f.Body.Read(make([]byte, 100)); n != 0 || !errors.Is(err, custody.ErrShredded) {
+		t.Errorf("after its key was destroyed: %d bytes, %v", n, err)
+	}
+}
+
 // Rewrapping covers the keys of files, and what was sealed stays openable.
 func TestRewrapCoversTheKeysOfFiles(t *testing.T) {
 	t.Parallel()
