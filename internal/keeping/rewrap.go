@@ -192,6 +192,8 @@ func (j *rewrap) run(ctx context.Context) (Result, error) {
 	if ctx.Err() != nil {
 		// Best effort: without it the next process waits a few seconds.
 		_ = j.cfg.Door.PauseRewrap(context.WithoutCancel(ctx), r)
+		// What fails because of the interruption is the interruption, not an outage.
+		err = errors.Join(ctx.Err(), err)
 	}
 	return result, err
 }
