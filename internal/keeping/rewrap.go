@@ -189,7 +189,7 @@ func (j *rewrap) run(ctx context.Context) (Result, error) {
 		return Result{Progress: j.last}, err
 	}
 	result, err := j.passes(ctx, r)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		// Best effort: without it the next process waits a few seconds.
 		_ = j.cfg.Door.PauseRewrap(context.WithoutCancel(ctx), r)
 		// What fails because of the interruption is the interruption, not an outage.
