@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	sealedintake "github.com/sealtrail/sealtrail/crypto/intake"
 	"github.com/sealtrail/sealtrail/internal/custody"
+	"github.com/sealtrail/sealtrail/internal/pgtest"
+	"github.com/sealtrail/sealtrail/internal/vaulttest"
 )
 
 // TestARefusedErasureStaysRefused whatever the table says of it.
@@ -119,5 +122,88 @@ func TestAPlantedRowDropsNoSealedDraft(t *testing.T) {
 	items, err := h.Ingest(t.Context(), h.as("ivy"), "handle", [][]byte{envelope})
 	if err == nil && items[0].Err == nil && items[0].Created.ID == other.ID {
 		t.Error("the client hears that its draft is in, and it is not")
+	}
+}
+
+// TestARecipientRenamedByTable: who assents reads a name, and it is the one that
+// was asked for.
+func TestARecipientRenamedByTable(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c := h.file(1)
+	_, key := recipient(t)
+	asked, err := h.RequestDisclosure(t.Context(), h.as("hedda"), h.asking(c.ID, key))
+	must(t, err)
+	h.sql(`update sealtrail.disclosure set recipient_name = '某征信公司' where id = $1`, asked.ID)
+	if _, err := h.SettleDisclosure(t.Context(), h.as("dora"), asked.ID, "confirm"); !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("assented to another recipient's name: %v", err)
+	}
+}
+
+// TestAssentsAtOnceAreNoFinding: one of them counts, the others come too late.
+func TestAssentsAtOnceAreNoFinding(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c := h.file(1)
+	_, key := recipient(t)
+	for range 3 {
+		asked, err := h.RequestDisclosure(t.Context(), h.as("hedda"), h.asking(c.ID, key))
+		must(t, err)
+		callers := []custody.Caller{h.as("dora"), h.as("dora"), h.as("dora"), h.as("dora"), h.as("dora"), h.as("dora")}
+		var wait sync.WaitGroup
+		for _, caller := range callers {
+			wait.Go(func() {
+				if _, err := h.SettleDisclosure(t.Context(), caller, asked.ID, "confirm"); errors.Is(err, custody.ErrIntegrity) {
+					t.Errorf("an assent at the same time is called a finding: %v", err)
+				}
+			})
+		}
+		wait.Wait()
+	}
+	if n := h.entries("complaint:"+c.ID, "access.integrity"); n != 0 {
+		t.Errorf("%d findings", n)
+	}
+}
+
+// TestAnIndexSwitchedByTableIsAFinding: a search in a generation that nobody
+// built would miss complaints without a word.
+func TestAnIndexSwitchedByTableIsAFinding(t *testing.T) {
+	t.Parallel()
+	vault := vaulttest.New(t)
+	h := openOn(t, pgtest.New(t, "custody", migrate), vault, taps{})
+	h.file(1)
+	epoch := h.openIndex(vault)
+	h.sql(`update keys.index_epoch set state = 'retired' where institution = $1 and epoch = 1`, h.institution)
+	h.sql(`update keys.index_epoch set state = 'current' where institution = $1 and epoch = $2`, h.institution, epoch)
+	page, err := h.Search(t.Context(), h.as("hedda"), custody.SearchRequest{Purpose: "handle", Field: "phone", Value: "13800138000"})
+	if !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("a search of an index that was not built: %v, %v", page, err)
+	}
+}
+
+// TestAnIndexPutBackByTableIsAFinding: the former generation is not written any
+// more.
+func TestAnIndexPutBackByTableIsAFinding(t *testing.T) {
+	t.Parallel()
+	vault := vaulttest.New(t)
+	h := openOn(t, pgtest.New(t, "custody", migrate), vault, taps{})
+	h.file(1)
+	epoch := h.openIndex(vault)
+	_, err := h.Reindexing(t.Context(), nil)
+	must(t, err)
+	h.sql(`create table moved as select * from keys.index_epoch`)
+	_, err = h.SwitchIndex(t.Context(), epoch)
+	must(t, err)
+	h.sql(`delete from keys.index_epoch where institution = $1`, h.institution)
+	find := func() error {
+		_, err := h.Search(t.Context(), h.as("hedda"), custody.SearchRequest{Purpose: "handle", Field: "phone", Value: "13800138000"})
+		return err
+	}
+	if err := find(); !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("without rows: %v", err)
+	}
+	h.sql(`insert into keys.index_epoch select * from moved`)
+	if err := find(); !errors.Is(err, custody.ErrIntegrity) {
+		t.Errorf("with the rows from before: %v", err)
 	}
 }

@@ -96,6 +96,7 @@ func (d *Door) RequestDisclosure(ctx context.Context, c Caller, r Disclosure) (*
 	if err != nil {
 		return nil, err
 	}
+	event.Commit = map[string]string{recipientName: nameCommit(x)}
 	ref, err := d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertDisclosure(ctx, tx, x) })
 	if err != nil {
 		return nil, err
@@ -118,6 +119,16 @@ func requestedDisclosure(x *store.Disclosure, to disclosure.Recipient) audit.Fac
 	sum := to.Fingerprint()
 	return audit.Facts{"disclosure": disclosureCode(x.ID), "scope": x.Scope, "basis": x.Basis, "groups": x.Groups,
 		"recipient_sha256": hex.EncodeToString(sum[:]), "expires": stamp(x.ExpiresAt), "watermark": x.Watermark}
+}
+
+// recipientName is the commitment to whom a request names: those who assent read
+// the name, and the log has the key's fingerprint only.
+const recipientName = "recipient_name"
+
+// nameCommit is salted with the request's id, of which the log has the beginning.
+func nameCommit(x *store.Disclosure) string {
+	sum := sha256.Sum256([]byte(x.ID))
+	return audit.Commit(recipientName, [16]byte(sum[:16]), []byte(x.RecipientName))
 }
 
 // disclosureEvent is an entry about a request, in the trail of its record; one
@@ -433,6 +444,14 @@ func (d *Door) vouchDisclosure(ctx context.Context, a *asked, x *store.Disclosur
 	if said.bears(x) {
 		return nil
 	}
+	// Somebody may have decided between the reading of the row and of the log.
+	now, err := d.disclosureRow(ctx, x.ID)
+	if err != nil {
+		return err
+	}
+	if now.State != x.State {
+		return d.told(ctx, a, &ConflictError{Code: "already_decided", State: now.State})
+	}
 	b := a.body(audit.StageEvent, "access.integrity", audit.Facts{"action": a.action, "what": "disclosure.unlogged", "table": "sealtrail.disclosure"})
 	b.Subject = disclosureTrail(x)
 	if _, err := d.record(ctx, b); err != nil {
@@ -446,7 +465,7 @@ func (d *Door) vouchDisclosure(ctx context.Context, a *asked, x *store.Disclosur
 func (s *saidDisclosure) bears(x *store.Disclosure) bool {
 	to, err := disclosure.ParseRecipient(x.Recipient)
 	asked, ok := s.events["disclosure.requested"]
-	if err != nil || !ok || s.actors["disclosure.requested"] != x.RequestedBy || asked.Purpose != x.Purpose {
+	if err != nil || !ok || s.actors["disclosure.requested"] != x.RequestedBy || asked.Purpose != x.Purpose || asked.Commit[recipientName] != nameCommit(x) {
 		return false
 	}
 	want := requestedDisclosure(x, to)

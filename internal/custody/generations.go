@@ -3,9 +3,11 @@ package custody
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
@@ -67,11 +69,29 @@ func (x *index) get(ctx context.Context, d *Door) (generations, error) {
 	if g := x.known.Load(); g != nil {
 		return *g, nil
 	}
+	g, said, err := d.readGenerations(ctx)
+	if err == nil && said != g.current() {
+		// Somebody may have switched between the reading of the table and of the log.
+		g, said, err = d.readGenerations(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if said != g.current() {
+		return nil, d.unswitched(ctx, g.current())
+	}
+	x.known.Store(&g)
+	return g, nil
+}
+
+// readGenerations reads them from the table, and from the log which one was
+// switched to last: in one that nobody finished building, or that is not written
+// any more, searches would miss complaints without a word.
+func (d *Door) readGenerations(ctx context.Context) (g generations, said uint32, err error) {
 	epochs, err := d.cfg.Store.IndexEpochs(ctx, d.cfg.Institution, "")
 	if err != nil {
-		return nil, storeError(err)
+		return nil, 0, storeError(err)
 	}
-	g := generations{}
 	for _, e := range epochs {
 		switch e.State {
 		case store.IndexCurrent:
@@ -80,11 +100,36 @@ func (x *index) get(ctx context.Context, d *Door) (generations, error) {
 			g = append(g, uint32(e.Epoch))
 		}
 	}
-	if len(g) == 0 {
-		return nil, errors.New("reading the index's generations: none is current")
+	said = firstEpoch
+	for n := firstEpoch + 1; n <= epochs[len(epochs)-1].Epoch+1; n++ { // and the one that the table may have lost
+		switched, err := d.says(ctx, keySubject(d.indexKey(n)), "index.epoch_switched", func(b *audit.Body) bool {
+			epoch, _ := b.Facts.Int("epoch")
+			return epoch == int64(n)
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		if switched {
+			said = uint32(n)
+		}
 	}
-	x.known.Store(&g)
-	return g, nil
+	if len(g) == 0 {
+		return nil, 0, errors.New("reading the index's generations: none is current")
+	}
+	return g, said, nil
+}
+
+// unswitched makes it an entry that the table calls a generation current that
+// the log's last switch is not to.
+func (d *Door) unswitched(ctx context.Context, current uint32) error {
+	b, err := d.serviceEvent(ctx, "access.integrity", keySubject(d.indexKey(int(current))), audit.Facts{"what": "index.unlogged", "table": "keys.index_epoch"})
+	if err != nil {
+		return err
+	}
+	if _, err := d.record(ctx, b); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: index.unlogged", ErrIntegrity)
 }
 
 // moved reports whether err says that the generations are others by now, and

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/pgtest"
 	"github.com/sealtrail/sealtrail/internal/vaultserver"
@@ -233,7 +235,13 @@ func TestAWriterThatKnewAnOlderIndexIsTold(t *testing.T) {
 	h.sql("insert into keys.index_epoch (institution, epoch, key, state, created_at) values ($1, 1, 'k', 'current', now()), ($1, 2, 'k.2', 'building', now())", h.institution)
 	_, err = h.filePhone(h.as("ivy"), 2)
 	must(t, err)
+	// As another process switches: the table and the log.
 	h.sql("update keys.index_epoch set state = case epoch when 1 then 'retired' else 'current' end where institution = $1", h.institution)
+	alias, err := h.log.Alias(t.Context(), "operator")
+	must(t, err)
+	_, err = h.log.Append(t.Context(), audit.Body{At: time.Now(), Stage: audit.StageEvent, Kind: "index.epoch_switched", Actor: audit.Actor{ID: alias},
+		Subject: "key:" + h.institution + "-index.2", Facts: audit.Facts{"epoch": 2}})
+	must(t, err)
 	h.sql("delete from sealtrail.blind_index where epoch = 1") // as dropping it does
 	if got, err := h.hits(h.as("ivy"), phoneOf(2)); err != nil || len(got) != 1 {
 		t.Errorf("got %d hits, %v", len(got), err)
