@@ -45,7 +45,7 @@ func (b *backupMake) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
+	defer conn.Close(context.WithoutCancel(ctx))
 	at := time.Now().UTC()
 	stamp := at.Format("20060102T150405Z")
 	folders := map[backup.Part]string{
@@ -128,7 +128,10 @@ func logBackup(ctx context.Context, pool *pgxpool.Pool, institution string, writ
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- log.Run(running) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		<-ended //nolint:errcheck // Run returns nil when its context ends
+	}()
 	alias, err := log.Alias(ctx, "operator")
 	if err != nil {
 		return err
@@ -193,7 +196,7 @@ func (r *restoreCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
+	defer conn.Close(context.WithoutCancel(ctx))
 	if conn.Config().Database != r.Confirm {
 		return usageError{"--confirm must be the name of the database that the address leads to"}
 	}

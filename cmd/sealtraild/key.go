@@ -284,6 +284,8 @@ func explained(err error) error {
 		return fmt.Errorf("%s: run sealtraild key rewrap, then this again (%w)", conflict.State, err)
 	case "epoch_unconfirmed":
 		return fmt.Errorf("%s: one custodian runs sealtrail key propose, another one sealtrail key confirm (%w)", conflict.State, err)
+	case "epoch_too_early":
+		return fmt.Errorf("%s: until then test that a new snapshot of Vault restores, then run this with a new token (%w)", conflict.State, err)
 	}
 	return err
 }
@@ -316,7 +318,7 @@ func (k *keyIndexOpen) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.out, "✓ generation %d of the blind indexes is being built (entry %d)\n", epoch, ref.Entry)
+		_, err = fmt.Fprintf(c.out, "✓ generation %d of the blind indexes is being built (entry %d)\nnext: sealtraild key reindex\n", epoch, ref.Entry)
 		return err
 	})
 }

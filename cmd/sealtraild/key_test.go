@@ -58,7 +58,7 @@ func TestKeyCommands(t *testing.T) {
 	rotate := s.custodian(t, vaultdeploy.RotatePolicyName(s.name), 1)
 	refused(exitcode.Usage, "--confirm", "rotate", "--token-file", rotate, "--confirm", "another")
 	must("has version 2", "rotate", "--token-file", rotate, "--confirm", s.name)
-	refused(exitcode.Failure, "permission denied", "rotate", "--token-file", rotate, "--confirm", s.name)
+	refused(exitcode.Failure, "have a new one made", "rotate", "--token-file", rotate, "--confirm", s.name)
 	refused(exitcode.Failure, "permission denied", "rotate", "--token-file", s.custodian(t, vaultdeploy.PolicyName(s.name), 9), "--confirm", s.name)
 
 	must("✓ 0 of 0 keys", "rewrap")
@@ -69,7 +69,7 @@ func TestKeyCommands(t *testing.T) {
 	refused(exitcode.Conflict, "sealtrail key propose", "close", "--key-version", "2", "--restore-tested", protocol, "--token-file", trim, "--confirm", s.name)
 	refused(exitcode.Usage, "restore-tested", "close", "--key-version", "2", "--token-file", trim, "--confirm", s.name)
 
-	must("generation 2", "index-open", "--token-file", s.token, "--confirm", s.name)
+	must("next: sealtraild key reindex", "index-open", "--token-file", s.token, "--confirm", s.name)
 	refused(exitcode.Conflict, "being built", "index-open", "--token-file", s.token, "--confirm", s.name)
 	refused(exitcode.NotFound, "", "accept", "--key", s.name+"-record", "--finding", "exportable", "--confirm", s.name)
 
@@ -140,5 +140,14 @@ func look(t *testing.T, cfg server.Config) {
 	t.Helper()
 	if err := server.LookAtKeys(t.Context(), cfg, os.Stderr); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAClosingThatIsTooEarlySaysWhatToDo in the days until then.
+func TestAClosingThatIsTooEarlySaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	early := &custody.ConflictError{Code: "epoch_too_early", State: "not before 2026-11-30T18:50:01Z"}
+	if said := explained(early).Error(); !strings.HasPrefix(said, early.State) || !strings.Contains(said, "snapshot of Vault restores") {
+		t.Errorf("said %q", said)
 	}
 }

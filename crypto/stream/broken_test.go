@@ -41,7 +41,7 @@ func TestABrokenStoreIsNoEndOfTheFile(t *testing.T) {
 			t.Errorf("%v: %d of %d bytes were read as the whole file", src.with, len(got), len(message))
 		}
 		buf := make([]byte, 10)
-		if n, err := r.ReadAt(buf, 2*stream.ChunkSize); n != 0 || err == nil || err == io.EOF {
+		if n, err := r.ReadAt(buf, 2*stream.ChunkSize); n != 0 || err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%v: ReadAt gave %d bytes and %v", src.with, n, err)
 		}
 	}

@@ -8,15 +8,15 @@ import (
 )
 
 var (
-	// ErrTruncated: the ciphertext ends early, or has a length that no sealed
+	// ErrTruncated means: the ciphertext ends early, or has a length that no sealed
 	// file has. errors.Is finds it, and field.ErrIntegrity, in an [Error].
 	ErrTruncated = errors.New("sealed file is cut or extended")
-	// ErrKey: the commitment is not that of this key at this place: another
+	// ErrKey means: the commitment is not that of this key at this place: another
 	// file's content, another file's key, or a changed head.
 	ErrKey = errors.New("sealed file is not of this key and place")
-	// ErrChunk: a chunk is not what was sealed at its number.
+	// ErrChunk means: a chunk is not what was sealed at its number.
 	ErrChunk = errors.New("chunk of a sealed file is not authentic")
-	// ErrClosed: a Writer was used after Close or after an error.
+	// ErrClosed means: a Writer was used after Close or after an error.
 	ErrClosed = errors.New("writer of a sealed file is closed")
 )
 

@@ -204,7 +204,7 @@ func (r *ranger) fill() error {
 	in := r.in[:nonceSize+size]
 	nonceAt(in, r.o.base[:], r.chunk)
 	if _, err := readFull(r.src, in[nonceSize:]); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return &Error{r.chunk, ErrTruncated}
 		}
 		return err

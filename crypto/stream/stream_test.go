@@ -162,7 +162,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	t.Parallel()
 	k, message := newKey(t, 1), content(stream.ChunkSize+40)
 	sealed := seal(t, k, place(), message)
-	step := 1
+	var step int
 	for at := 0; at < len(sealed); at += step {
 		if at > stream.HeaderSize+64 && at < len(sealed)-200 {
 			step = 61 // the middle of a chunk: every 61st byte
@@ -238,7 +238,7 @@ func TestRangeReadsAreSlices(t *testing.T) {
 		if !bytes.Equal(got[:n], message[from:to]) {
 			t.Fatalf("[%d:%d]: other bytes, %v", from, to, err)
 		}
-		if short := to-from < length; short != (err == io.EOF) || err != nil && err != io.EOF {
+		if short := to-from < length; short != errors.Is(err, io.EOF) || err != nil && !errors.Is(err, io.EOF) {
 			t.Fatalf("[%d:%d] of %d: %v", offset, offset+length, len(message), err)
 		}
 		if at, span := opener(t, k, sealed).Span(offset, length); n > 0 && src.n != span || at < stream.HeaderSize {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"crypto/cipher"
 	"crypto/rand"
 	"fmt"
@@ -174,7 +175,7 @@ func (r *sealingReader) Read(p []byte) (int, error) {
 // fill seals the next chunk; a short one is the last.
 func (r *sealingReader) fill() {
 	n, err := readFull(r.src, r.plain[:])
-	last := err == io.EOF
+	last := errors.Is(err, io.EOF)
 	if err != nil && !last {
 		clear(r.plain[:n])
 		r.err = err

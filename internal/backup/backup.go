@@ -268,13 +268,18 @@ func (d *digesting) Write(b []byte) (int, error) {
 // describe fills in what a part has besides tables.
 func (m *Manifest) describe(ctx context.Context, tx pgx.Tx) error {
 	switch m.Part {
-	case Data:
-		return nil
 	case Keys:
 		return collect(ctx, tx, &m.KeyVersions, `select institution, key_version, count(*)::bigint
 			from (select institution, key_version from keys.wrapped union all select institution, key_version from keys.wrapped_file) k
 			group by 1, 2 order by 1, 2`)
+	case Log:
+		return m.describeLog(ctx, tx)
+	default:
+		return nil
 	}
+}
+
+func (m *Manifest) describeLog(ctx context.Context, tx pgx.Tx) error {
 	if err := collect(ctx, tx, &m.Sequences, "select 'audit.entry_id', last_value from audit.entry_id"); err != nil {
 		return err
 	}

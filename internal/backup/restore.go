@@ -63,7 +63,7 @@ func verifyFile(folder string, f File) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, f.Name, err)
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	sum := sha256.New()
 	n, err := io.Copy(sum, in)
 	if err != nil {
@@ -167,7 +167,7 @@ func readTable(ctx context.Context, tx pgx.Tx, folder string, f File) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	// What is copied is hashed once more: between Verify and here the file might
 	// have been exchanged.
 	sum := sha256.New()

@@ -28,7 +28,7 @@ func (h *house) backup() parts {
 	}
 	conn, err := pgx.Connect(h.t.Context(), h.db.Admin)
 	must(h.t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // a test's
+	defer conn.Close(context.Background())
 	_, err = backup.Write(h.t.Context(), conn, folders, time.Now())
 	must(h.t, err)
 	return folders
@@ -41,7 +41,7 @@ func (h *house) restored(at time.Time, data, log, keys parts) (*house, backup.Re
 	db := pgtest.New(h.t, "custody", migrate)
 	conn, err := pgx.Connect(h.t.Context(), db.Admin)
 	must(h.t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // a test's
+	defer conn.Close(context.Background())
 	must(h.t, backup.Read(h.t.Context(), conn, parts{backup.Data: data[backup.Data], backup.Log: log[backup.Log], backup.Keys: keys[backup.Keys]}))
 	reports, err := backup.Reports(h.t.Context(), conn)
 	must(h.t, err)

@@ -345,7 +345,7 @@ func (b *fileBody) Close() error {
 	}
 	b.closed = true
 	err := b.src.Close()
-	if b.err == nil || b.err == io.EOF {
+	if b.err == nil || errors.Is(b.err, io.EOF) {
 		result := "answered"
 		if b.err == nil {
 			result = "partial" // the caller left before the end

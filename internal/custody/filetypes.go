@@ -6,20 +6,20 @@ import (
 	"io"
 )
 
-// ErrFilesUnavailable: the store of sealed files cannot be reached, or there is
+// ErrFilesUnavailable means: the store of sealed files cannot be reached, or there is
 // none. 503.
 var ErrFilesUnavailable = errors.New("the file store is not available")
 
-// ErrFilesFull: the store of sealed files has no room. 507.
+// ErrFilesFull means: the store of sealed files has no room. 507.
 var ErrFilesFull = errors.New("the file store is full")
 
-// ErrTransfersBusy: as many files are under way as one process serves. 503.
+// ErrTransfersBusy means: as many files are under way as one process serves. 503.
 var ErrTransfersBusy = errors.New("too many files are under way")
 
-// ErrIdle: the caller sent or took nothing for too long. 408.
+// ErrIdle means: the caller sent or took nothing for too long. 408.
 var ErrIdle = errors.New("the transfer stood still")
 
-// RangeError: the file has no byte of the range that was asked for. 416.
+// RangeError means: the file has no byte of the range that was asked for. 416.
 type RangeError struct{ Size int64 }
 
 func (e *RangeError) Error() string { return fmt.Sprintf("the file has %d bytes", e.Size) }

@@ -20,7 +20,7 @@ const (
 	SuiteSM  = field.Suite2 // SM4-GCM with SM3
 )
 
-// ErrSuiteForbidden: the chosen suite cannot be used by a process that runs
+// ErrSuiteForbidden means: the chosen suite cannot be used by a process that runs
 // under GODEBUG=fips140=only.
 var ErrSuiteForbidden = field.ErrSuiteForbidden
 

@@ -19,15 +19,15 @@ import (
 )
 
 var (
-	// ErrNotFound: there is no blob of this name.
+	// ErrNotFound means: there is no blob of this name.
 	ErrNotFound = errors.New("no such blob")
-	// ErrExists: there is a blob of this name already.
+	// ErrExists means: there is a blob of this name already.
 	ErrExists = errors.New("a blob of this name exists")
-	// ErrFull: the store has no room. Nothing of the blob was kept.
+	// ErrFull means: the store has no room. Nothing of the blob was kept.
 	ErrFull = errors.New("the file store is full")
-	// ErrUnavailable: the store cannot be reached or refuses to serve us.
+	// ErrUnavailable means: the store cannot be reached or refuses to serve us.
 	ErrUnavailable = errors.New("the file store is not available")
-	// ErrName: no blob can have this name.
+	// ErrName means: no blob can have this name.
 	ErrName = errors.New("not a name of a blob")
 )
 

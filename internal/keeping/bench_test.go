@@ -2,6 +2,7 @@ package keeping_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -99,7 +100,9 @@ func benchmarkRead(b *testing.B, share float64) {
 		}()
 		busy = append(busy, h.readFor(2*time.Second, &done)...)
 		end()
-		<-finished
+		if err := <-finished; err != nil && !errors.Is(err, context.Canceled) {
+			b.Fatal(err)
+		}
 	}
 	b.ReportMetric(ms(quiet, 50), "quiet-p50-ms")
 	b.ReportMetric(ms(quiet, 99), "quiet-p99-ms")

@@ -102,7 +102,7 @@ func TestEpochIsClosedByTwoAfterTheDelayWhenNoKeyIsOlder(t *testing.T) {
 		t.Errorf("the refusal says %q, want how many keys are older", c.State)
 	}
 	_, err = h.close(version, nil)
-	conflict(t, err, "epoch_unconfirmed")
+	_ = conflict(t, err, "epoch_unconfirmed")
 	_, err = h.rewrap(keeping.RewrapConfig{})
 	must(t, err)
 
@@ -117,18 +117,18 @@ func TestEpochIsClosedByTwoAfterTheDelayWhenNoKeyIsOlder(t *testing.T) {
 	_, err = h.ProposeEpoch(ctx, h.custodian("kim"), request(version))
 	must(t, err)
 	_, err = h.ProposeEpoch(ctx, h.custodian("kay"), request(version))
-	conflict(t, err, "already_decided")
+	_ = conflict(t, err, "already_decided")
 	_, err = h.ConfirmEpoch(ctx, h.custodian("kim"), request(version))
-	conflict(t, err, "self_approval")
+	_ = conflict(t, err, "self_approval")
 	_, err = h.close(version, nil)
-	conflict(t, err, "epoch_unconfirmed")
+	_ = conflict(t, err, "epoch_unconfirmed")
 	confirmed, err := h.ConfirmEpoch(ctx, h.custodian("kay"), request(version))
 	must(t, err)
 	if wait := confirmed.NotBefore.Sub(h.now()); wait < delay-time.Minute || wait > delay {
 		t.Errorf("it may be closed in %v, want the institution's own delay of %v", wait, delay)
 	}
 	_, err = h.close(version, nil)
-	conflict(t, err, "epoch_too_early")
+	_ = conflict(t, err, "epoch_too_early")
 	h.pass(delay)
 	h.plantOld(old)
 	_, err = h.close(version, nil)
@@ -245,7 +245,7 @@ func TestAKeyThatTurnsUpAtTheLastMomentStopsTheClosingAndStaysReadable(t *testin
 		}
 		return nil
 	})
-	conflict(t, err, "keys_older")
+	_ = conflict(t, err, "keys_older")
 	info, err := h.KeyInfo(t.Context(), "record")
 	must(t, err)
 	if info.MinAvailableVersion >= version || info.MinDecryptionVersion >= version {
@@ -267,11 +267,11 @@ func TestRowsDoNotCloseAnEpoch(t *testing.T) {
 	_, err = h.admin.Exec(t.Context(), `update keys.epoch set state = 'confirmed', confirmed_by = 'kay', confirmed_at = now(), not_before = now() - interval '1 day'`)
 	must(t, err)
 	_, err = h.close(version, nil)
-	conflict(t, err, "epoch_unconfirmed")
+	_ = conflict(t, err, "epoch_unconfirmed")
 	_, err = h.WithdrawEpoch(t.Context(), h.custodian("kay"), request(version))
 	must(t, err)
 	_, err = h.close(version, nil)
-	conflict(t, err, "epoch_unconfirmed")
+	_ = conflict(t, err, "epoch_unconfirmed")
 	h.agree(version) // a withdrawn one may be proposed again
 }
 

@@ -1,6 +1,7 @@
 package keeping_test
 
 import (
+	"errors"
 	"context"
 	"fmt"
 	"os"
@@ -213,7 +214,7 @@ func (h *house) load(kind byte, n int) *keyring.Wrapped {
 	h.t.Helper()
 	w, commitment := &keyring.Wrapped{}, []byte{}
 	err := h.admin.QueryRow(h.t.Context(), tables[kind].load, h.name, planted(kind, n)).Scan(&w.Blob, &commitment, &w.KeyVersion)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	must(h.t, err)
