@@ -1,9 +1,9 @@
 package stream
 
 import (
-	"errors"
 	"crypto/cipher"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 

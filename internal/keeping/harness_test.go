@@ -1,8 +1,8 @@
 package keeping_test
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
