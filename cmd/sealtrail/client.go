@@ -28,6 +28,7 @@ type client struct {
 	once    sync.Once
 	http    *http.Client
 	token   string
+	noToken error // what is wrong with the token
 	err     error
 }
 
@@ -44,6 +45,7 @@ type request struct {
 	body         any
 	header       map[string]string
 	purpose      bool // send the purpose
+	public       bool // needs no token, and none is sent
 }
 
 // answer is a success.
@@ -62,18 +64,10 @@ func (a *answer) into(v any) error {
 
 func (c *client) setUp() {
 	cli := c.session.cli
-	if cli.TokenFile == "" {
-		c.err = &usageError{c.session.word("没有令牌", "no token"), c.session.word("用 --token-file 或 SEALTRAIL_TOKEN_FILE 指定令牌文件", "name a token file with --token-file or SEALTRAIL_TOKEN_FILE")}
-		return
-	}
-	raw, err := os.ReadFile(cli.TokenFile)
-	if err != nil {
-		c.err = &usageError{c.session.word("读取令牌文件: ", "reading the token file: ") + err.Error(), ""}
-		return
-	}
-	c.token = strings.TrimSpace(string(raw))
-	if info, err := os.Stat(cli.TokenFile); err == nil && info.Mode().Perm()&0o077 != 0 {
-		c.session.suggest(c.session.word("他人可读取令牌文件,请执行 chmod 600", "others can read the token file: chmod 600"))
+	if c.noToken = c.readToken(); c.noToken == nil {
+		if info, err := os.Stat(cli.TokenFile); err == nil && info.Mode().Perm()&0o077 != 0 {
+			c.session.suggest(c.session.word("他人可读取令牌文件,请执行 chmod 600", "others can read the token file: chmod 600"))
+		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
@@ -94,10 +88,34 @@ func (c *client) setUp() {
 	c.http = &http.Client{Transport: transport, Timeout: cli.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+func (c *client) readToken() error {
+	file := c.session.cli.TokenFile
+	if file == "" {
+		return &usageError{c.session.word("没有令牌", "no token"), c.session.word("用 --token-file 或 SEALTRAIL_TOKEN_FILE 指定令牌文件", "name a token file with --token-file or SEALTRAIL_TOKEN_FILE")}
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return &usageError{c.session.word("读取令牌文件: ", "reading the token file: ") + err.Error(), ""}
+	}
+	c.token = strings.TrimSpace(string(raw))
+	return nil
+}
+
+// ready sets the client up once; only a public request needs no token.
+func (c *client) ready(public bool) error {
+	if c.once.Do(c.setUp); c.err != nil {
+		return c.err
+	}
+	if public {
+		return nil
+	}
+	return c.noToken
+}
+
 // do sends one request. Its errors are *problem, *awayError or *usageError.
 func (c *client) do(ctx context.Context, r request) (*answer, error) {
-	if c.once.Do(c.setUp); c.err != nil {
-		return nil, c.err
+	if err := c.ready(r.public); err != nil {
+		return nil, err
 	}
 	req, err := c.build(ctx, r)
 	if err != nil {
@@ -139,7 +157,9 @@ func (c *client) build(ctx context.Context, r request) (*http.Request, error) {
 	if err != nil {
 		return nil, &usageError{c.session.word("服务器地址不是 URL", "the server's address is not a URL"), c.session.word("--server 例如 https://127.0.0.1:8443", "--server is, for instance, https://127.0.0.1:8443")}
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
+	if !r.public {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	req.Header.Set("Accept-Language", c.session.word("zh-CN", "en"))
 	req.Header.Set("User-Agent", "sealtrail/"+version())
 	if r.body != nil {

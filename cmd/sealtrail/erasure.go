@@ -180,7 +180,7 @@ func (s *session) due(size int, token string) (*duePage, error) {
 }
 
 type erasureApproveCmd struct {
-	IDs     []string `arg:"" help:"Erasure ids."`
+	IDs     []string `arg:"" name:"erasure" help:"Erasure ids."`
 	Confirm int      `required:"" help:"How many erasures these are: an erasure cannot be undone." placeholder:"N"`
 }
 

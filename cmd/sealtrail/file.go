@@ -183,8 +183,8 @@ const stallAfter = 60 * time.Second
 // transfer sends one request with a file in it, or whose answer is one. The
 // caller closes the answer's body. Errors are those of do.
 func (c *client) transfer(ctx context.Context, r request, content *os.File) (*http.Response, error) {
-	if c.once.Do(c.setUp); c.err != nil {
-		return nil, c.err
+	if err := c.ready(false); err != nil {
+		return nil, err
 	}
 	req, err := c.build(ctx, r)
 	if err != nil {
