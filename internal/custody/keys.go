@@ -172,7 +172,8 @@ type KeyUse struct {
 }
 
 // MasterKeys lists the keys that Vault must hold: those of every generation of
-// the indexes that was not dropped among them.
+// the indexes that was not dropped among them, and the first one's always
+// (firstEpoch).
 func (d *Door) MasterKeys(ctx context.Context) ([]KeyUse, error) {
 	indexes, err := d.cfg.Store.IndexEpochs(ctx, d.cfg.Institution, d.indexKey(1))
 	if err != nil {
@@ -180,8 +181,11 @@ func (d *Door) MasterKeys(ctx context.Context) ([]KeyUse, error) {
 	}
 	list := []KeyUse{{"record", store.IndexCurrent}}
 	for _, e := range indexes {
-		if e.State != store.IndexDropped {
+		switch {
+		case e.State != store.IndexDropped:
 			list = append(list, KeyUse{indexUse(e.Epoch), e.State})
+		case e.Epoch == firstEpoch: // rows carry its tokens for ever
+			list = append(list, KeyUse{indexUse(e.Epoch), store.IndexRetired})
 		}
 	}
 	return append(list, KeyUse{"log", store.IndexCurrent}), nil
