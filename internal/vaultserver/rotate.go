@@ -2,7 +2,9 @@ package vaultserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -25,11 +27,20 @@ func (k RecordKey) write(ctx context.Context, verb string, settings map[string]a
 	ctx, cancel := context.WithTimeout(ctx, changeWithin)
 	defer cancel()
 	path := "transit/keys/" + k.Institution + "-record/" + verb
-	if _, err := k.Client.Logical().WriteWithContext(ctx, path, settings); err != nil {
+	_, err := k.Client.Logical().WriteWithContext(ctx, path, settings)
+	var refused *api.ResponseError
+	if errors.As(err, &refused) && refused.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("changing %s in Vault: %w", path, ErrTokenRefused)
+	}
+	if err != nil {
 		return fmt.Errorf("changing %s in Vault: %w", path, err)
 	}
 	return nil
 }
+
+// ErrTokenRefused: Vault refuses the custodian's token.
+var ErrTokenRefused = errors.New("permission denied: the token is used up, expired or not made for this; " +
+	"have a new one made as docs/operate/keys.md says, then run this again")
 
 // Rotate makes a new version. Older ones go on opening what they wrapped.
 func (k RecordKey) Rotate(ctx context.Context) error { return k.write(ctx, "rotate", nil) }
