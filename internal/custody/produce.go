@@ -294,6 +294,9 @@ func (p *production) page(ctx context.Context, w *disclosure.Writer, ids []strin
 	defer p.door.settlePage(ctx, work)
 	for _, k := range page {
 		if k.err == nil {
+			k.err = p.askAgain(ctx, k)
+		}
+		if k.err == nil {
 			k.err = p.discloseAgain(ctx, w, k)
 		}
 		if k.err == nil {
@@ -411,18 +414,15 @@ func (p *production) fields(a *asked) (open []string, withheld []disclosure.With
 	return open, withheld
 }
 
-// discloseAgain discloses one record, again under a new intent while Vault or
-// the log is away: the intent before has its outcome.
+// discloseAgain discloses one record, again under a new decision and intent while
+// Vault or the log is away: the intent before has its outcome.
 func (p *production) discloseAgain(ctx context.Context, w *disclosure.Writer, k *kept) error {
 	first := true
 	return p.again(ctx, func(one context.Context) error {
 		if !first {
-			fields, _ := p.fields(k.a)
-			receipt, err := p.door.record(one, k.a.intent("access.disclosed", fields, p.facts(fields)))
-			if err != nil {
+			if err := p.intendAgain(one, k); err != nil {
 				return err
 			}
-			k.receipt, k.a.lent = receipt, nil
 		}
 		first = false
 		return p.discloseOne(one, w, k)
@@ -437,7 +437,7 @@ func (p *production) facts(fields []string) audit.Facts {
 // until it is written, and are cleared then.
 func (p *production) discloseOne(ctx context.Context, w *disclosure.Writer, k *kept) error {
 	fields, withheld := p.fields(k.a)
-	o, err := p.door.open(ctx, k.a, k.receipt, fields)
+	o, err := p.door.openKept(ctx, k, fields)
 	if err != nil {
 		return err
 	}

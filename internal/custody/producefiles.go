@@ -25,8 +25,14 @@ func (p *production) files(ctx context.Context, w *disclosure.Writer, k *kept) (
 		if !slices.Contains(p.row.Groups, about.Group) {
 			continue
 		}
-		code := ""
+		code, err := "", p.askAboutFiles(ctx, k)
 		switch {
+		case err != nil:
+			if code = withheldCode(err); code == "" {
+				return withheld, err
+			}
+		case !slices.Contains(k.a.row.Files, f):
+			code = withheldErased // since the record was opened
 		case k.a.decision.Effect(f.Field) != policy.Reveal:
 			code = withheldRefused
 		case p.door.cfg.Files == nil:

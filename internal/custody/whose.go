@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/sealtrail/sealtrail/audit"
-	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
@@ -47,7 +46,7 @@ func isOf(row *store.Complaint, complainant []byte) bool {
 // trail, and is neither opened nor named to the recipient.
 func (p *production) ofSubject(ctx context.Context) ([]string, error) {
 	d, named := p.door, *p.row.Complaint
-	complainant, err := p.complainant(ctx)
+	a, err := p.verified(ctx, named)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func (p *production) ofSubject(ctx context.Context) ([]string, error) {
 		return nil, storeError(err)
 	}
 	for _, row := range rows {
-		if row.ID == named || isOf(row, complainant) {
+		if row.ID == named || isOf(row, a.row.DataSubjectToken) {
 			continue
 		}
 		one := *p.asked
@@ -71,25 +70,4 @@ func (p *production) ofSubject(ctx context.Context) ([]string, error) {
 		ids = slices.DeleteFunc(ids, func(id string) bool { return id == row.ID })
 	}
 	return ids, nil
-}
-
-// complainant verifies the record that the request names, as an access of its
-// own that opens no field.
-func (p *production) complainant(ctx context.Context) ([]byte, error) {
-	d := p.door
-	a, err := d.askDisclosed(ctx, p, *p.row.Complaint)
-	if err != nil {
-		return nil, err
-	}
-	receipt, err := d.record(ctx, a.intent("access.disclosed", nil, p.facts(nil)))
-	if err != nil {
-		return nil, err
-	}
-	o, err := d.open(ctx, a, receipt, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer o.close()
-	d.outcome(ctx, a, []pglog.Receipt{receipt}, o, "answered")
-	return a.row.DataSubjectToken, nil
 }
