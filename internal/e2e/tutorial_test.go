@@ -36,6 +36,9 @@ func TestTutorialsRunAsTheyStand(t *testing.T) {
 		{"first-application", []string{`"existing":false`, `"binding":true`, `"138****8000"`, `"rule":"R14"`, `"field_denied"`}},
 		{"officers-tour", []string{"covers every rule", "test_r14_redacted_narrative_only fails", "exit code 4"}},
 		{"auditors-hour", []string{"✓ witness cosignatures", "✓ nothing found wrong", "Entry 12:", "complaint.recorded/event", "the same report, byte for byte"}},
+		{"keys-and-erasure", []string{"demo-bank-record has version 2", "have a new one made", "0 are left", "demo-bank-record version 2", "the same bytes", "rule R14",
+			`"watermark":"wm-`, `"phone":"13800138000"`, "case_open", `"result":"held"`, `"result":"retained"`, "not_found", "✓ the receipt is proved by the given key",
+			"blob/sha256/", `"sealed":1`, `"recorded":1`, `"recorded":0`}},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			said := in.typed(t, root, page.name)
@@ -103,11 +106,17 @@ func (in *installation) typed(t *testing.T, root, page string) string {
 	home, clone := t.TempDir(), t.TempDir()
 	must(t, os.Symlink(in.Dir(), filepath.Join(home, "sealtrail-demo")))
 	must(t, os.Symlink(filepath.Join(root, "policy"), filepath.Join(clone, "policy")))
+	must(t, os.Symlink(filepath.Join(root, "tools"), filepath.Join(clone, "tools")))
 	must(t, os.Mkdir(filepath.Join(clone, ".cache"), 0o700))
 	must(t, os.Symlink(bin, filepath.Join(clone, ".cache", "bin")))
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	cmd.Dir = clone
 	cmd.Env = append(os.Environ(), "HOME="+home, "LC_ALL=C.UTF-8", "LANG=C.UTF-8")
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // not below this HOME
+		folder, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+		must(t, err)
+		cmd.Env = append(cmd.Env, name+"="+strings.TrimSpace(string(folder)))
+	}
 	out, err := cmd.CombinedOutput()
 	if len(out) == 0 {
 		t.Fatalf("the page says nothing: %v", err)

@@ -193,6 +193,9 @@ func (s *Sandbox) describe(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing demo.json: %w", err)
 	}
+	if err := os.WriteFile(s.path("sealtraild.env"), []byte(s.environment()), 0o600); err != nil {
+		return fmt.Errorf("writing sealtraild.env: %w", err)
+	}
 	return os.WriteFile(s.path("demo.json"), append(raw, '\n'), 0o600)
 }
 

@@ -66,6 +66,10 @@ func TestServiceRunsOnValidatedCryptographyAlone(t *testing.T) {
 	if err != nil || json.Unmarshal(raw, &d) != nil || d.Tokens["handler-chen"] == "" || d.LogKey == "" {
 		t.Errorf("demo.json does not hold what a script needs: %v", err)
 	}
+	status := exec.CommandContext(t.Context(), "bash", "-c", `set -a; . "$0"; set +a; exec "$1" key status`, filepath.Join(s.Dir(), "sealtraild.env"), s.Program("sealtraild"))
+	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), sandbox.Institution+"-record") {
+		t.Errorf("an operator's command with the settings of sealtraild.env: %v\n%s", err, out)
+	}
 	conn, err := s.Admin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -172,6 +172,27 @@ func (s *Sandbox) serveFlags() []string {
 	}, s.cfg.ServeArgs...)
 }
 
+// environment is the service's settings as deploy/sealtraild.env has them, for
+// an operator's own commands beside it.
+func (s *Sandbox) environment() string {
+	var b strings.Builder
+	for _, v := range [][2]string{
+		{"SEALTRAIL_INSTITUTION", Institution},
+		{"SEALTRAIL_DATABASE_URL_FILE", s.path("credentials", "database-url")},
+		{"VAULT_ADDR", s.Vault.Addr()}, {"VAULT_CACERT", s.Vault.CACert()},
+		{"SEALTRAIL_VAULT_ROLE_ID_FILE", s.path("credentials", "role-id")},
+		{"SEALTRAIL_VAULT_SECRET_ID_FILE", s.path("credentials", "secret-id")},
+		{"SEALTRAIL_ISSUER", s.issuer.Issuer()}, {"SEALTRAIL_AUDIENCE", s.issuer.Audience()},
+		{"SEALTRAIL_JWKS_FILE", s.path("jwks.json")},
+		{"SEALTRAIL_PUBLISHED", s.Published()},
+		{"SEALTRAIL_WITNESSES", s.WitnessURL + "=" + s.WitnessKey},
+		{"SEALTRAIL_ADOPT_NORM", "2024-01-01"}, {"SEALTRAIL_ACCEPT_SINGLE_NODE", "true"},
+	} {
+		fmt.Fprintf(&b, "%s='%s'\n", v[0], v[1])
+	}
+	return b.String()
+}
+
 func host(base string) string { return strings.TrimPrefix(base, "http://") }
 
 // found enters the two founders, before the service runs.
