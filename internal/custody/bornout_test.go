@@ -76,10 +76,9 @@ func TestAForgedVersionIsNotIrrecoverable(t *testing.T) {
 	t.Parallel()
 	h := openArchive(t)
 	c := h.refused(1)
-	h.sql(`update keys.wrapped set key_version = 7 where complaint = $1`, c.ID)
 	h.later(3, 1)
 	h.approve(h.request(c.ID, "record"))
-	h.sql(`update sealtrail.erasure_item set key_version = 1 where complaint = $1`, c.ID)
+	h.sql(`update sealtrail.erasure_item set key_version = 0 where complaint = $1`, c.ID)
 	_, err := h.MarkIrrecoverable(t.Context(), custody.Epoch{Key: h.institution + "-record", MinAvailable: 2, Entry: 1})
 	if slices.Contains(h.kinds(c.ID), "erasure.irrecoverable") {
 		t.Errorf("called irrecoverable by a row: %v", err)
@@ -205,5 +204,29 @@ func TestAnIndexPutBackByTableIsAFinding(t *testing.T) {
 	h.sql(`insert into keys.index_epoch select * from moved`)
 	if err := find(); !errors.Is(err, custody.ErrIntegrity) {
 		t.Errorf("with the rows from before: %v", err)
+	}
+}
+
+// TestAForgedVersionIsNotWrittenIntoTheLog: an erasure's entry says under which
+// version the key was wrapped, and a closed epoch calls it irrecoverable by that.
+// A lease must not spare the look at what is stored.
+func TestAForgedVersionIsNotWrittenIntoTheLog(t *testing.T) {
+	t.Parallel()
+	h := openArchive(t)
+	for n, scope := range []string{"record", "groups"} {
+		c := h.refused(n) // its key is lent still
+		h.later(3, 1)
+		var groups []string
+		if scope == "groups" {
+			groups = []string{"contact"}
+		}
+		e := h.request(c.ID, scope, groups...)
+		h.sql(`update keys.wrapped set key_version = 7 where complaint = $1`, c.ID)
+		if _, err := h.ReviewErasure(t.Context(), h.keeper("dan"), e.ID, true); !errors.Is(err, custody.ErrIntegrity) {
+			t.Errorf("%s: a version that the wrapped key does not have: %v", scope, err)
+		}
+		if kinds := h.kinds(c.ID); slices.Contains(kinds, "erasure.shredded") || slices.Contains(kinds, "erasure.reduced") {
+			t.Errorf("%s: the log says %v", scope, kinds)
+		}
 	}
 }

@@ -27,6 +27,7 @@ func (d *Door) reduce(ctx context.Context, a *asked, e *store.Erasure, i *store.
 	if err != nil {
 		return err
 	}
+	d.unlend(a)
 	o, err := d.open(ctx, a, receipt, nil)
 	if err != nil {
 		return err
@@ -88,6 +89,9 @@ type reducing struct {
 }
 
 func (r *reducing) run(ctx context.Context, e *store.Erasure, facts audit.Facts, old store.DestroyedKey) error {
+	if !sameKey(old, r.a.key) {
+		return store.ErrStale // rewrapped meanwhile
+	}
 	hold, err := r.cfg.Store.OpenHold(ctx, r.tx, r.cfg.Institution, r.next.ID)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -189,6 +190,7 @@ func (d *Door) shred(ctx context.Context, a *asked, e *store.Erasure, i *store.E
 		return err
 	}
 	// 3 lend and verify, 4 the last manifest
+	d.unlend(a)
 	o, err := d.open(ctx, a, receipt, nil)
 	if err != nil {
 		return err
@@ -240,6 +242,17 @@ func (d *Door) shredFacts(ctx context.Context, a *asked, e *store.Erasure) (audi
 		"generation": int(a.row.Generation)}
 	keyFacts(facts, ofWrapped(a.key))
 	return facts, nil
+}
+
+// unlend makes the next borrowing of a record's key ask Vault: the entry of an
+// erasure says under which version the key was wrapped, and only unwrapping what
+// is stored shows that the table says so truly.
+func (d *Door) unlend(a *asked) { d.cfg.Keys.Void(keyID(a.row)) }
+
+// sameKey says that the key that was destroyed is the one that was unwrapped.
+func sameKey(gone store.DestroyedKey, k *store.Wrapped) bool {
+	was := ofWrapped(k)
+	return gone.Version == was.Version && bytes.Equal(gone.WrappedSHA256, was.WrappedSHA256) && bytes.Equal(gone.Commitment, was.Commitment)
 }
 
 // ofWrapped is what would be left of a key.
@@ -368,7 +381,11 @@ func (s *shredding) destroyKeys(ctx context.Context) (store.DestroyedKey, error)
 			return store.DestroyedKey{}, store.ErrStale
 		}
 	}
-	return s.cfg.Store.Destroyed(ctx, s.tx, s.cfg.Institution, key)
+	gone, err := s.cfg.Store.Destroyed(ctx, s.tx, s.cfg.Institution, key)
+	if err == nil && !sameKey(gone, s.a.key) {
+		err = store.ErrStale // rewrapped meanwhile
+	}
+	return gone, err
 }
 
 // everyIndexed are all fields that have a blind index.
