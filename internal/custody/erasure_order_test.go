@@ -130,7 +130,7 @@ func TestHoldAndRetentionWinInEveryOrder(t *testing.T) {
 	t.Parallel()
 	h := openArchive(t)
 	began, n := h.at, 100
-	acts := []string{"place", "ask", "release", "years", "years", "request", "request", "approve", "approve", "refuse"}
+	acts := []string{"place", "ask", "release", "release", "years", "years", "request", "request", "approve", "approve", "refuse"}
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		h.at = began
@@ -141,6 +141,9 @@ func TestHoldAndRetentionWinInEveryOrder(t *testing.T) {
 		}
 		if m.ends, err = time.Parse(time.RFC3339, view.Meta["retention_until"]); err != nil || m.ends.Before(began.AddDate(3, 0, 0)) {
 			t.Fatalf("retained until %s: %v", view.Meta["retention_until"], err)
+		}
+		if rapid.Bool().Draw(t, "retention is about to end") { // else few walks would ever come to an erasure
+			h.later(3, -1)
 		}
 		for _, act := range rapid.SliceOfN(rapid.SampledFrom(acts), 1, 14).Draw(t, "acts") {
 			m.step(t, act)
