@@ -88,6 +88,14 @@ func (d *Door) noneOlder(ctx context.Context, version int) error {
 	if err != nil {
 		return storeError(err)
 	}
+	// A column that somebody wrote must not hide an older key from a closing.
+	mislabelled, err := d.cfg.Store.CountMislabelled(ctx, d.cfg.Institution)
+	if err != nil {
+		return storeError(err)
+	}
+	if mislabelled > 0 {
+		return &ConflictError{Code: "keys_older", State: strconv.FormatInt(mislabelled, 10) + " keys are not of the version that stands beside them: sealtraild scrub"}
+	}
 	if older > 0 {
 		return &ConflictError{Code: "keys_older", State: strconv.FormatInt(older, 10) + " keys older than version " + strconv.Itoa(version), Allowed: []string{"rewrap"}}
 	}

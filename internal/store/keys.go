@@ -147,6 +147,18 @@ func (s *Store) CountOlder(ctx context.Context, institution string, version int)
 	return older, err
 }
 
+// CountMislabelled is how many keys say themselves ("vault:v<n>:") that they are
+// wrapped under another version than the column beside them, which CountOlder
+// and paging go by: none, unless somebody wrote it there.
+func (s *Store) CountMislabelled(ctx context.Context, institution string) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, `select count(*) from (
+			select wrapped, key_version from keys.wrapped where institution = $1
+			union all select wrapped, key_version from keys.wrapped_file where institution = $1
+			union all select wrapped, key_version from keys.intake where institution = $1) k
+		where starts_with(k.wrapped, 'vault:v') and not starts_with(k.wrapped, 'vault:v' || k.key_version || ':')`, institution).Scan(&n)
+	return n, Classify(err)
+}
+
 // Rewrapped is a key as it was read and as it shall be.
 type Rewrapped struct {
 	WrappedKey        // as it was read
