@@ -111,7 +111,8 @@ func (c *disclosureConfirmCmd) Run(s *session) error {
 		return err
 	}
 	if len(c.Confirm) < 8 || !strings.HasPrefix(x.Fingerprint, strings.ToLower(c.Confirm)) {
-		return &usageError{"--confirm is not the beginning of the recipient's fingerprint", "sealtrail disclosure show " + c.ID + " prints it; compare it with the recipient by telephone"}
+		return &usageError{s.word("--confirm 与接收方公钥指纹的开头不符", "--confirm is not the beginning of the recipient's fingerprint"),
+			"sealtrail disclosure show " + c.ID + s.word(":显示指纹;请与接收方电话核对", " prints it; compare it with the recipient by telephone")}
 	}
 	return s.post(disclosurePath(c.ID, "/confirm"), nil)
 }
@@ -151,7 +152,7 @@ var errNotWhole = errors.New("the package is not whole: it may be fetched again"
 // then it is FILE.part, which age refuses to open to its end.
 func (c *disclosureFetchCmd) Run(s *session) (err error) {
 	if _, err := os.Lstat(c.Out); err == nil {
-		return &usageError{c.Out + " is there already", ""}
+		return &usageError{c.Out + s.word(" 已存在", " is there already"), s.word("用 --out 指定新文件", "name a new file with --out")}
 	}
 	resp, err := s.client.transfer(s, request{method: http.MethodPost, path: disclosurePath(c.ID, "/package")}, nil)
 	if err != nil {

@@ -44,7 +44,7 @@ type holdReleaseCmd struct {
 // Run releases a hold.
 func (c *holdReleaseCmd) Run(s *session) error {
 	if c.Confirm != c.ID {
-		return &usageError{"--confirm does not repeat the hold id", ""}
+		return s.notRepeated("保全编号", "the hold id")
 	}
 	return s.post("/v1/holds/"+url.PathEscape(c.ID)+"/release", nil)
 }
@@ -187,7 +187,7 @@ type erasureApproveCmd struct {
 // Run approves erasures, one after the other.
 func (c *erasureApproveCmd) Run(s *session) error {
 	if c.Confirm != len(c.IDs) {
-		return &usageError{"--confirm is not the number of erasures", ""}
+		return &usageError{s.word("--confirm 不是删除的件数", "--confirm is not the number of erasures"), ""}
 	}
 	for _, id := range c.IDs {
 		if err := s.reviewErasure(id, "approve"); err != nil {

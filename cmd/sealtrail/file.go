@@ -150,7 +150,7 @@ func (c *fileGetCmd) Run(s *session) (err error) {
 		// Before anything is disclosed: a name that cannot be written costs no access.
 		file, made := os.OpenFile(c.To, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if made != nil {
-			return &usageError{"making the file: " + made.Error(), ""}
+			return &usageError{s.word("新建文件: ", "making the file: ") + made.Error(), s.word("用 --to 指定新文件", "name a new file with --to")}
 		}
 		out = file
 		defer func() {

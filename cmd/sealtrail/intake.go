@@ -59,7 +59,7 @@ func (c *intakeSealCmd) Run(s *session) error {
 	if (c.Spool == "") == (c.Out == "") {
 		return &usageError{"one of --spool and --out is required", ""}
 	}
-	key, err := c.key()
+	key, err := c.key(s)
 	if err != nil {
 		return err
 	}
@@ -116,17 +116,18 @@ func (r *refusals) Write(b []byte) (int, error) {
 	return r.text.Write(b)
 }
 
-func (c *intakeSealCmd) key() (*sealedintake.PublicKey, error) {
+func (c *intakeSealCmd) key(s *session) (*sealedintake.PublicKey, error) {
 	raw, err := os.ReadFile(c.Key)
 	if err != nil {
 		return nil, &usageError{"reading the key: " + err.Error(), ""}
 	}
 	key, err := sealedintake.ParsePublicKey(raw)
 	if err != nil {
-		return nil, &usageError{err.Error(), "sealtrail intake key --out FILE gets it"}
+		return nil, &usageError{err.Error(), s.word("用 sealtrail intake key --out FILE 取得", "sealtrail intake key --out FILE gets it")}
 	}
 	if sum := key.Fingerprint(); c.Pin != "" && !strings.EqualFold(c.Pin, hex.EncodeToString(sum[:])) {
-		return nil, &usageError{"the key is not the pinned one", ""}
+		return nil, &usageError{s.word("公钥不是所钉住的那一把", "the key is not the pinned one"),
+			s.word("与公布目录 blob/sha256/ 中的指纹核对;换版后须重新核对并钉住", "compare it with the published folder, blob/sha256/; after a rotation compare and pin anew")}
 	}
 	return key, nil
 }

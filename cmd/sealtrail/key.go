@@ -65,9 +65,9 @@ type epochArgs struct {
 	Confirm int `required:"" help:"The version again: what is older is given up for ever." placeholder:"VERSION"`
 }
 
-func (c *epochArgs) check() error {
+func (c *epochArgs) check(s *session) error {
 	if c.Confirm != c.Version {
-		return &usageError{"--confirm does not repeat the version", ""}
+		return s.notRepeated("版本号", "the version")
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ type keyProposeCmd struct{ epochArgs }
 
 // Run proposes.
 func (c *keyProposeCmd) Run(s *session) error {
-	if err := c.check(); err != nil {
+	if err := c.check(s); err != nil {
 		return err
 	}
 	return s.post("/v1/keys/epochs", map[string]int{"version": c.Version})
@@ -86,7 +86,7 @@ type keyConfirmCmd struct{ epochArgs }
 
 // Run confirms.
 func (c *keyConfirmCmd) Run(s *session) error {
-	if err := c.check(); err != nil {
+	if err := c.check(s); err != nil {
 		return err
 	}
 	return s.post("/v1/keys/epochs/"+strconv.Itoa(c.Version)+"/confirm", nil)

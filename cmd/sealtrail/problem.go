@@ -147,18 +147,16 @@ func (s *session) hint(p *problem) string {
 		return s.word("编号有误,或该记录不应为您所知:两者答复相同", "the id is wrong, or the record is not to be known to you: both have the same answer")
 	case "invalid_field":
 		for _, e := range p.Errors {
-			if e.Code == "missing_input" {
+			switch e.Code {
+			case "missing_input":
 				return s.word("逐项用 -i 给出,例如 -i ", "give each with -i, for instance -i ") + strings.TrimPrefix(e.Pointer, "/inputs/") + s.word("=值;各流转所需见 docs/glossary.md", "=VALUE; what each transition wants: docs/glossary.md")
+			case "media_type_mismatch":
+				return s.word("检查文件,或用 --type 指定内容的实际类型", "look at the file, or name the type that it really has with --type")
 			}
 		}
-	case "purpose_required":
-		return s.word("用 --purpose 说明目的,例如 --purpose handle", "say why with --purpose, for instance --purpose handle")
-	case "unauthenticated":
-		return s.word("令牌无效或已过期,请更新令牌文件", "the token is not valid or has expired: renew the token file")
-	case "stale_etag":
-		return s.word("请重新读取后再试", "read the complaint again, then repeat")
-	case "self_approval":
-		return s.word("请由另一人办理", "ask a colleague")
+	}
+	if zh, en := wayOut(p.Code); en != "" {
+		return s.word(zh, en)
 	}
 	if strings.HasPrefix(p.Code, "http_") {
 		return s.word("答复的不是 Sealtrail:请检查 --server", "this was not answered by Sealtrail: check --server")
@@ -167,4 +165,27 @@ func (s *session) hint(p *problem) string {
 		return s.word("稍后重试", "try again later")
 	}
 	return ""
+}
+
+// wayOut is what a person can do about a code, whatever the request was.
+func wayOut(code string) (zh, en string) {
+	switch code {
+	case "purpose_required":
+		return "用 --purpose 说明目的,例如 --purpose handle;各岗位的目的见 --help", "say why with --purpose, for instance --purpose handle, or what your duty is for: see --help"
+	case "unauthenticated":
+		return "令牌无效或已过期,请更新令牌文件", "the token is not valid or has expired: renew the token file"
+	case "stale_etag":
+		return "请重新读取后再试", "read the complaint again, then repeat"
+	case "self_approval":
+		return "请由另一人办理", "ask a colleague"
+	case "case_open":
+		return "先办结投诉(答复、不予受理或撤回)", "it has to be answered, refused or withdrawn first"
+	case "legal_hold":
+		return "请法务岗解除保全:sealtrail hold ask-release", "ask a legal officer for the release: sealtrail hold ask-release"
+	case "shredded":
+		return "其轨迹与删除回执仍在:sealtrail erasure receipt", "its trail and its receipt stay: sealtrail erasure receipt"
+	case "receipt_pending":
+		return "数秒后重试", "try again in some seconds"
+	}
+	return "", ""
 }

@@ -135,7 +135,7 @@ type endDutyCmd struct {
 // Run ends a duty.
 func (c *endDutyCmd) Run(s *session) error {
 	if c.Confirm != c.Duty {
-		return &usageError{"--confirm does not repeat the duty id", ""}
+		return s.notRepeated("岗位任命编号", "the duty id")
 	}
 	return s.post(personPath(c.Person, "/duties/"+url.PathEscape(c.Duty)+"/end"), nil)
 }
@@ -233,7 +233,7 @@ type glassOpenCmd struct {
 // Run breaks the glass.
 func (c *glassOpenCmd) Run(s *session) error {
 	if c.Confirm != c.Complaint {
-		return &usageError{"--confirm does not repeat the complaint id", ""}
+		return s.notRepeated("投诉编号", "the complaint id")
 	}
 	return s.post("/v1/break-glass", map[string]string{"complaint": c.Complaint, "ticket": c.Ticket, "reason": c.Reason})
 }

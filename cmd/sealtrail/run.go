@@ -186,3 +186,8 @@ func (s *session) word(zh, en string) string {
 	}
 	return en
 }
+
+// notRepeated is a --confirm that is not what it has to repeat.
+func (s *session) notRepeated(zh, en string) error {
+	return &usageError{s.word("--confirm 与"+zh+"不符", "--confirm does not repeat "+en), ""}
+}

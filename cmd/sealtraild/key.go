@@ -338,6 +338,9 @@ func (k *keyAccept) Run(ctx context.Context, c console) error {
 	}
 	return server.Once(ctx, k.Config, c.err, func(ctx context.Context, s *server.Server) error {
 		ref, err := s.Door().AcceptKey(ctx, k.Key, k.Finding)
+		if errors.Is(err, custody.ErrNotFound) {
+			return fmt.Errorf("%s has no finding %s; sealtraild key status has them (%w)", k.Key, k.Finding, err)
+		}
 		if err != nil {
 			return err
 		}

@@ -71,7 +71,7 @@ func TestKeyCommands(t *testing.T) {
 
 	must("next: sealtraild key reindex", "index-open", "--token-file", s.token, "--confirm", s.name)
 	refused(exitcode.Conflict, "being built", "index-open", "--token-file", s.token, "--confirm", s.name)
-	refused(exitcode.NotFound, "", "accept", "--key", s.name+"-record", "--finding", "exportable", "--confirm", s.name)
+	refused(exitcode.NotFound, "sealtraild key status has them", "accept", "--key", s.name+"-record", "--finding", "exportable", "--confirm", s.name)
 
 	var keys custody.Keys
 	said := must(`"keys"`, "status", "-o", "json") // the service's own lines are in it too

@@ -354,6 +354,7 @@ func (s *story) invite() {
 	s.say("\n━━", "演示保持运行。Ctrl-C 全部停止。", "the demo stays up. Ctrl-C takes everything down.")
 	s.say("", "  API %s   运维 %s   见证 %s", "  API %s   ops %s   witness %s", s.API, s.Ops, s.WitnessURL)
 	s.say("", "  给脚本用:%s", "  for scripts: %s", filepath.Join(s.Dir(), marker))
+	s.say("", "  给运维命令用:set -a; . %s; set +a", "  for an operator's commands: set -a; . %s; set +a", filepath.Join(s.Dir(), "sealtraild.env"))
 	s.say("", "  登录(令牌文件):", "  logins (token files):")
 	for _, p := range sandbox.Staff() {
 		s.say("", "    %-14s %s   %s", "    %-14s %s   %s", p.ID, s.TokenFile(p.ID), p.Name)
