@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"crypto/fips140"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,6 +38,9 @@ func TestSealedVaultIsAnEntryOfTheKeysItTook(t *testing.T) {
 		must(t, err)
 		l.Release()
 	}
+	// The service makes itself an intake key and holds it for a moment.
+	s.await("the intake key", func() bool { return s.count("intake.key_made") > 0 })
+	live := s.srv.Keys().Stats().Live
 	must(t, vault.Server.Seal(t.Context()))
 	s.await("key.leases_voided", func() bool { return s.count("key.leases_voided") > 0 })
 	if live := s.srv.Keys().Stats().Live; live != 0 {
@@ -50,8 +54,8 @@ func TestSealedVaultIsAnEntryOfTheKeysItTook(t *testing.T) {
 	})
 	stop()
 	entries := s.bodies("key.leases_voided")
-	if len(entries) != 1 || !strings.Contains(entries[0], `"why":"sealed"`) || !strings.Contains(entries[0], `"keys":3`) && !strings.Contains(entries[0], `"keys":"3"`) {
-		t.Errorf("entries %q, want one of 3 keys taken by a sealed Vault", entries)
+	if len(entries) != 1 || !strings.Contains(entries[0], `"why":"sealed"`) || live < 3 || !strings.Contains(entries[0], fmt.Sprintf(`"keys":"%d"`, live)) && !strings.Contains(entries[0], fmt.Sprintf(`"keys":%d`, live)) {
+		t.Errorf("entries %q, want one of %d keys taken by a sealed Vault", entries, live)
 	}
 	if !strings.Contains(logs.String(), "key leases voided") {
 		t.Error("the service's log does not say so")
