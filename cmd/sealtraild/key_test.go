@@ -69,6 +69,7 @@ func TestKeyCommands(t *testing.T) {
 	refused(exitcode.Conflict, "sealtrail key propose", "close", "--key-version", "2", "--restore-tested", protocol, "--token-file", trim, "--confirm", s.name)
 	refused(exitcode.Usage, "restore-tested", "close", "--key-version", "2", "--token-file", trim, "--confirm", s.name)
 
+	refused(exitcode.Conflict, "sealtraild key index-open", "reindex")
 	must("next: sealtraild key reindex", "index-open", "--token-file", s.token, "--confirm", s.name)
 	refused(exitcode.Conflict, "being built", "index-open", "--token-file", s.token, "--confirm", s.name)
 	refused(exitcode.NotFound, "sealtraild key status has them", "accept", "--key", s.name+"-record", "--finding", "exportable", "--confirm", s.name)

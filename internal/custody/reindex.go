@@ -47,7 +47,7 @@ func (d *Door) building(ctx context.Context) (generations, error) {
 		return nil, err
 	}
 	if len(g) < 2 {
-		return nil, &ConflictError{Code: "state_conflict", State: "no index is being built"}
+		return nil, &ConflictError{Code: "state_conflict", State: "no index is being built: sealtraild key index-open"}
 	}
 	return g, nil
 }
