@@ -38,7 +38,7 @@ func (k RecordKey) write(ctx context.Context, verb string, settings map[string]a
 	return nil
 }
 
-// ErrTokenRefused: Vault refuses the custodian's token.
+// ErrTokenRefused says that Vault refuses the custodian's token.
 var ErrTokenRefused = errors.New("permission denied: the token is used up, expired or not made for this; " +
 	"have a new one made as docs/operate/keys.md says, then run this again")
 
