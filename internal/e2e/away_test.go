@@ -38,10 +38,12 @@ func prepare(t *testing.T, in *installation) *scene {
 	for _, c := range []**custody.Created{&s.leased, &s.cold, &s.coldest, &s.frozen} {
 		*c = in.assigned(t, draft(nil))
 	}
-	// Revoking a grant voids every borrowed key.
-	g := ok[custody.Grant](t, in, call{who: "auditor-he", method: "POST", path: "/v1/access-requests", body: map[string]any{
-		"complaint": s.cold.ID, "purpose": "audit", "groups": []string{"contact"}, "reason": "sample", "minutes": 5}})
-	ok[custody.Grant](t, in, call{who: "dpo-xu", method: "POST", path: "/v1/access-requests/" + g.ID + "/revoke"})
+	// Revoking a grant withdraws the borrowed key of its record.
+	for _, c := range []*custody.Created{s.cold, s.coldest, s.frozen} {
+		g := ok[custody.Grant](t, in, call{who: "auditor-he", method: "POST", path: "/v1/access-requests", body: map[string]any{
+			"complaint": c.ID, "purpose": "audit", "groups": []string{"contact"}, "reason": "sample", "minutes": 5}})
+		ok[custody.Grant](t, in, call{who: "dpo-xu", method: "POST", path: "/v1/access-requests/" + g.ID + "/revoke"})
+	}
 	s.lease(t)
 	return s
 }
