@@ -33,19 +33,23 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 			t.Errorf("set %s (-want +got):\n%s", set, diff)
 		}
 	}
-	events := "access.denied access.disclosed access.file access.integrity access.list access.log access.read access.report access.result access.reveal " +
-		"access.search access.trail backup.made breakglass.closed breakglass.opened breakglass.reviewed breakglass.used bundle.activated calendar.loaded " +
-		"clock.skew complaint.accepted complaint.amended complaint.archived complaint.assigned complaint.classified complaint.closed complaint.decided " +
-		"complaint.dept_received complaint.extended complaint.file_added complaint.first_response complaint.notified complaint.plan_approved " +
-		"complaint.plan_proposed complaint.reclassified complaint.recorded complaint.refused complaint.restricted complaint.restriction_lifted " +
-		"complaint.review_decided complaint.review_done complaint.review_requested complaint.review_started complaint.withdrawn confirmation_letter.sent " +
-		"contact.logged definitions.loaded disclosure.approved disclosure.confirmed disclosure.produced disclosure.refused disclosure.requested " +
-		"duty.appointed duty.ended erasure.approved erasure.irrecoverable erasure.kept erasure.reduced erasure.refused erasure.requested erasure.shredded " +
-		"grant.expired grant.issued grant.refused grant.requested grant.revoked hold.placed hold.release_asked hold.released index.epoch_dropped " +
-		"index.epoch_opened index.epoch_switched intake.c3_refused intake.ingested intake.key_made key.config_alarm key.config_changed key.epoch_closed " +
-		"key.epoch_confirmed key.epoch_proposed key.epoch_withdrawn key.leases_voided key.rewrapped key.rotated log.closed log.opened norm.adopted " +
-		"outage.began outage.ended person.added person.changed record.reindexed record.resealed record.scrubbed record.stale satisfaction.recorded " +
-		"service.started suite.chosen trail.health trail.verified trail.violation training.passed transfer.received undertaking.signed"
+	events := "access.denied access.disclosed access.evidence access.file access.integrity access.list access.log access.looked access.read access.report " +
+		"access.result access.reveal access.search access.trail alias.erased backup.made breakglass.closed breakglass.opened breakglass.reviewed " +
+		"breakglass.used bundle.activated calendar.loaded clock.skew complaint.accepted complaint.amended complaint.archived complaint.assigned " +
+		"complaint.classified complaint.closed complaint.decided complaint.dept_received complaint.extended complaint.file_added complaint.first_response " +
+		"complaint.notified complaint.plan_approved complaint.plan_proposed complaint.reclassified complaint.recorded complaint.refused " +
+		"complaint.restricted complaint.restriction_lifted complaint.review_decided complaint.review_done complaint.review_requested " +
+		"complaint.review_started complaint.withdrawn confirmation_letter.sent contact.logged definitions.loaded disclosure.approved disclosure.confirmed " +
+		"disclosure.produced disclosure.refused disclosure.requested duty.appointed duty.ended erasure.approved erasure.irrecoverable erasure.kept " +
+		"erasure.reduced erasure.refused erasure.requested erasure.shredded grant.expired grant.issued grant.refused grant.requested grant.revoked " +
+		"hold.placed hold.release_asked hold.released index.epoch_dropped index.epoch_opened index.epoch_switched intake.c3_refused intake.ingested " +
+		"intake.key_made investigation.approved investigation.closed investigation.refused investigation.requested key.config_alarm key.config_changed " +
+		"key.epoch_closed key.epoch_confirmed key.epoch_proposed key.epoch_withdrawn key.leases_voided key.rewrapped key.rotated log.closed log.opened " +
+		"log.retained node.accepted norm.adopted outage.began outage.ended person.added person.changed policy.replayed population.checked " +
+		"population.difference query.deleted query.saved reconciliation.alarm reconciliation.made record.lost record.reindexed record.resealed " +
+		"record.scrubbed record.stale satisfaction.recorded service.started source.reported stream.state suite.chosen time.stamped trail.heads " +
+		"trail.health trail.rebuilt trail.verified trail.violation training.passed transfer.received undertaking.signed witness.recovered witness.split " +
+		"witness.stale"
 	if diff := cmp.Diff(strings.Fields(events), v.EventsOf("")); diff != "" {
 		t.Errorf("event kinds (-want +got):\n%s", diff)
 	}
