@@ -57,7 +57,9 @@ func SelfCheck(ctx context.Context, pool *pgxpool.Pool) ([]Weakness, error) {
 
 const weakSettings = `
 select 'setting', name, 'is ' || setting from pg_settings
-where (name in ('fsync', 'full_page_writes') and setting <> 'on') or (name = 'synchronous_commit' and setting = 'off')
+where (name in ('fsync', 'full_page_writes') and setting <> 'on')
+   or (name = 'synchronous_commit' and setting in ('off', 'local', 'remote_write')) -- a commit must have reached the standby's disk before it is acknowledged
+   or (name = 'statement_timeout' and setting <> '0') -- ends the wait for the standby, and PostgreSQL then calls the commit a success
 union all
 select 'standby', 'server', 'is in recovery' where pg_is_in_recovery()`
 
@@ -98,7 +100,7 @@ with guarded as (
 	   or c.oid in (select inhrelid from pg_inherits where inhparent in ('audit.entry'::regclass, 'audit.leaf'::regclass))
 	union all
 	select c.oid, c.relname, false from pg_class c
-	where c.oid in ('audit.pending'::regclass, 'audit.tree'::regclass, 'audit.trail'::regclass, 'audit.checkpoint'::regclass, 'audit.alias'::regclass)
+	where c.oid in ('audit.pending'::regclass, 'audit.tree'::regclass, 'audit.trail'::regclass, 'audit.checkpoint'::regclass, 'audit.alias'::regclass, 'audit.publisher'::regclass)
 ), wanted as (
 	select g.oid, g.relname, w.name, w.kind from guarded g
 	cross join (values ('refuse_change', 27), ('refuse_truncate', 34)) as w (name, kind)
@@ -121,7 +123,7 @@ where not exists (
 
 const weakFunctions = `
 select 'function', w.name, 'is missing, not owned by audit_owner or not security definer'
-from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint')) as w (name)
+from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint'), ('lead')) as w (name)
 where not exists (
 	select from pg_proc p where p.pronamespace = 'audit'::regnamespace and p.proname = w.name
 	  and p.prosecdef and pg_get_userbyid(p.proowner) = 'audit_owner')`
