@@ -5,14 +5,42 @@ import "slices"
 // ownObject lists the actions on what a person asked for: the one who asked never decides on it.
 var ownObject = []string{
 	"grant_review", "breakglass_review", "people", "keys", "hold_release", "erase_approve", "disclose_approve", "leave_approve",
+	"investigate_approve",
 }
 
 // keeps says whether the point is one of the records officer's own steps: archive, restrict, lift the restriction.
 func (a attributes) keeps() bool { return a.step > 0 && steps[a.step-1] == "records" }
 
-// ofKeeping are the sentences about restriction, holds, erasure, disclosure and the service's own upkeep.
+// ofKeeping are the sentences about restriction, holds, erasure, disclosure, the service's own upkeep and reading the trail.
 func ofKeeping() []property {
-	return slices.Concat(restriction(), erasure(), disclosure(), upkeep())
+	return slices.Concat(restriction(), erasure(), disclosure(), upkeep(), overseeing())
+}
+
+func overseeing() []property {
+	return []property{
+		{"evidence is made by whoever oversees", func(_ *table, a attributes, c *cell) string {
+			if !a.is("evidence") {
+				return skip
+			}
+			return complain(c.allow && !a.only("auditor", "dpo", "compliance", "legal"), "allowed")
+		}},
+		{"who looked is said to the complainant, of his own complaint, and to the data protection officer", func(_ *table, a attributes, c *cell) string {
+			if !a.is("looked") {
+				return skip
+			}
+			own := a.only("portal") && a.facts&factAssigned != 0
+			return complain(c.allow && !own && !a.only("dpo"), "allowed")
+		}},
+		{"a sealed investigation is the auditor's wish and another's assent", func(_ *table, a attributes, c *cell) string {
+			switch {
+			case a.is("investigate"):
+				return complain(c.allow && !a.only("auditor"), "asked for")
+			case a.is("investigate_approve"):
+				return complain(c.allow && (!a.only("dpo", "compliance") || a.facts&factAssigned != 0), "approved")
+			}
+			return skip
+		}},
+	}
 }
 
 func restriction() []property {

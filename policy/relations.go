@@ -70,7 +70,7 @@ func implicated(s *Subject, rec *Record) bool {
 // and keys, an object that the subject asked for or has acted on.
 func assigned(r *Request) bool {
 	switch r.Action {
-	case "grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve":
+	case "grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve", "investigate_approve":
 		return r.Requester == "" || r.Requester == r.Subject.ID || index(r.Involved, r.Subject.ID) >= 0
 	case "people", "keys":
 		return r.Requester != "" && r.Requester == r.Subject.ID

@@ -15,8 +15,8 @@ type Request struct {
 	// Transition names the transition or same-state act for action "transition" (accept, take, assign, ...). Ignored otherwise.
 	Transition string
 	// Requester is the person whose object is decided on: the requester under the reviews (grant_review, breakglass_review,
-	// hold_release, erase_approve, disclose_approve, leave_approve), where empty counts as the subject itself and so refuses; the person
-	// changed under people and the one who proposed under keys, where empty means nobody in particular.
+	// hold_release, erase_approve, disclose_approve, leave_approve, investigate_approve), where empty counts as the subject itself and so
+	// refuses; the person changed under people and the one who proposed under keys, where empty means nobody in particular.
 	Requester string
 	// Involved are others who acted on the same object before: under the reviews each of them is refused like the requester.
 	Involved []string

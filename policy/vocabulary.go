@@ -18,6 +18,7 @@ var (
 		"grant_request", "grant_review", "breakglass_open", "breakglass_review",
 		"keep", "keys", "hold", "hold_release", "erase_request", "erase_approve",
 		"disclose_request", "disclose_approve", "disclose", "leave_request", "leave_approve", "leave",
+		"evidence", "looked", "investigate", "investigate_approve",
 	}
 	groups = []string{
 		"meta", "identity", "contact", "account", "narrative", "respondent", "handling", "decision", "amount", "feedback", "whistle",

@@ -17,7 +17,7 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 	for set, want := range map[string]string{
 		"role":        "intake handler head quality compliance approver records legal custodian sysadmin secadmin auditadmin auditor dpo liaison analyst portal application keeper",
 		"purpose":     "handle approve quality audit subject_request regulator_report legal incident breakglass keeping",
-		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review keep keys hold hold_release erase_request erase_approve disclose_request disclose_approve disclose leave_request leave_approve leave",
+		"action":      "create read list reveal search amend transition trail report log people grant_request grant_review breakglass_open breakglass_review keep keys hold hold_release erase_request erase_approve disclose_request disclose_approve disclose leave_request leave_approve leave evidence looked investigate investigate_approve",
 		"level":       "unclassified general serious major",
 		"stage":       "open closed restricted archived",
 		"sensitivity": "ordinary whistle privileged",

@@ -60,7 +60,8 @@ nothing contains "admin_no_content" if {
 meta_only contains "own_request" if {
 	input.facts.assigned == true
 	input.action in {
-		"breakglass_review", "disclose_approve", "erase_approve", "grant_review", "hold_release", "keys", "leave_approve", "people",
+		"breakglass_review", "disclose_approve", "erase_approve", "grant_review", "hold_release", "investigate_approve", "keys",
+		"leave_approve", "people",
 	}
 }
 

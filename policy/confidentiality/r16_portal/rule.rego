@@ -4,7 +4,7 @@ package sealtrail.access
 # title: R16 the complainant sees his own complaint
 # description: |
 #   The portal shows a complainant his own complaint, known by the data subject's token: no respondent, no internal notes, no names of
-#   staff.
+#   staff. He may ask who looked at it, and learns duties and days, never a person.
 # custom:
 #   rule: R16
 #   article: 6.1.16

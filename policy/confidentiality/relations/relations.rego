@@ -65,7 +65,7 @@ handled_before if {
 }
 
 # reviews: actions on what another person asked for.
-reviews := {"grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve"}
+reviews := {"grant_review", "breakglass_review", "hold_release", "erase_approve", "disclose_approve", "leave_approve", "investigate_approve"}
 
 default assigned := false
 
