@@ -51,7 +51,7 @@ func (p *Publisher) load(ctx context.Context, head pglog.Head) (*edge, error) {
 		}
 	}
 	if head.Size < e.published.Size {
-		return nil, fmt.Errorf("database has %d leaves, published are %d: %w", head.Size, e.published.Size, ErrBehind)
+		return nil, behind(head.Size, e.published.Size)
 	}
 	if !p.compared { // once: later rounds only extend what this compared
 		if err := p.compareSigned(ctx, e.published, head); err != nil {
@@ -111,7 +111,7 @@ func (p *Publisher) compareSigned(ctx context.Context, published audit.Checkpoin
 			continue
 		}
 		if c.Size > head.Size {
-			return fmt.Errorf("database has %d leaves, signed were %d: %w", head.Size, c.Size, ErrBehind)
+			return behind(head.Size, c.Size)
 		}
 		roots[c.Size], largest = c.Root, c.Size
 	}
@@ -136,12 +136,17 @@ func (p *Publisher) rebuild(_ context.Context, published audit.Checkpoint) (*edg
 	return &edge{tree: &audit.Tree{}, published: published}, nil
 }
 
-// grow appends the leaves up to next and writes every tile and bundle that changed. Leaf bytes are hashed again: a body that was
-// altered after sequencing is not published.
+// behind says that the database has fewer leaves than somebody saw.
+func behind(have, seen uint64) error {
+	return fmt.Errorf("database has %d leaves, %d were signed: %w", have, seen, ErrBehind)
+}
+
+// grow appends the leaves up to next and writes every tile and bundle that became full. Leaf bytes are hashed again: a body that
+// was altered after sequencing is not published.
 func (p *Publisher) grow(ctx context.Context, next audit.Checkpoint) error {
 	e := p.edge
 	e.tree.Full = func(level int, index uint64, data []byte) error {
-		return p.cfg.Store.Put(ctx, audit.TilePath(level, index, 0), data)
+		return p.put(ctx, StepTile, audit.TilePath(level, index, 0), data)
 	}
 	err := p.cfg.Source.Leaves(ctx, e.tree.Size(), next.Size, func(row pglog.LeafRow) error { return p.add(ctx, row) })
 	if err != nil {
@@ -151,8 +156,14 @@ func (p *Publisher) grow(ctx context.Context, next audit.Checkpoint) error {
 		p.compared = false // perhaps another database took the place of ours: the next round compares from the start
 		return fmt.Errorf("audit.tree at size %d has another root than its leaves: %w", next.Size, pglog.ErrTampered)
 	}
+	return nil
+}
+
+// putEdge writes the files at the right edge that are not full.
+func (p *Publisher) putEdge(ctx context.Context, next audit.Checkpoint) error {
+	e := p.edge
 	if index, width := audit.TileCount(next.Size, 0); width > 0 {
-		if err := p.cfg.Store.Put(ctx, audit.EntriesPath(index, width), e.bundle); err != nil {
+		if err := p.put(ctx, StepEdgeBundle, audit.EntriesPath(index, width), e.bundle); err != nil {
 			return err
 		}
 	}
@@ -161,7 +172,7 @@ func (p *Publisher) grow(ctx context.Context, next audit.Checkpoint) error {
 		if data == nil {
 			continue
 		}
-		if err := p.cfg.Store.Put(ctx, audit.TilePath(level, index, len(data)/audit.HashSize), data); err != nil {
+		if err := p.put(ctx, StepEdgeTile, audit.TilePath(level, index, len(data)/audit.HashSize), data); err != nil {
 			return err
 		}
 	}
@@ -176,7 +187,7 @@ func (p *Publisher) add(ctx context.Context, row pglog.LeafRow) error {
 	}
 	e.bundle = audit.AppendEntry(e.bundle, row.Bytes)
 	if (row.Index+1)%audit.TileWidth == 0 { // before the tile: a tile never names entries that cannot be read
-		if err := p.cfg.Store.Put(ctx, audit.EntriesPath(row.Index/audit.TileWidth, 0), e.bundle); err != nil {
+		if err := p.put(ctx, StepBundle, audit.EntriesPath(row.Index/audit.TileWidth, 0), e.bundle); err != nil {
 			return err
 		}
 		e.bundle = e.bundle[:0]

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // Store holds the published files of one log. Paths are slash-separated and relative, as package audit spells them.
@@ -25,6 +26,10 @@ type Store interface {
 // bytes.
 type Folder struct {
 	root string
+	disk disk
+
+	mu    sync.Mutex
+	known map[string]bool // folders whose names this process has flushed
 }
 
 // NewFolder returns the Folder at root, making it (mode 0755) where it is not there.
@@ -32,7 +37,7 @@ func NewFolder(root string) (*Folder, error) {
 	if err := mkdirDurable(root); err != nil {
 		return nil, fmt.Errorf("opening the published folder: %w", err)
 	}
-	return &Folder{root: root}, nil
+	return &Folder{root: root, known: map[string]bool{root: true}}, nil
 }
 
 // Root is where the folder lies.
@@ -48,22 +53,65 @@ func (f *Folder) name(path string) (string, error) {
 	return filepath.Join(f.root, filepath.FromSlash(path)), nil
 }
 
-// Put writes contents to a temporary file beside path, flushes it, renames it and flushes the folder.
-// crash here: before the rename a file "*.tmp-*" is left over, which no reader asks for; repaired by nobody, harmless. After the
-// rename and before the flush of the folder the name may be lost; repaired by the publisher, which writes again whatever it did
-// not finish.
+// Put writes contents to a temporary file beside path, flushes it, renames it and flushes the folder; see [FileOps].
 func (f *Folder) Put(_ context.Context, path string, contents []byte) error {
 	name, err := f.name(path)
 	if err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	if err := mkdirDurable(filepath.Dir(name)); err != nil {
-		return fmt.Errorf("publishing %s: %w", path, err)
+	err = f.put(name, contents)
+	if errors.Is(err, fs.ErrNotExist) { // somebody else removed a folder that this process knew
+		err = f.put(name, contents)
 	}
-	if err := writeDurable(name, contents, 0o644); err != nil {
+	if err != nil {
 		return fmt.Errorf("publishing %s: %w", path, err)
 	}
 	return nil
+}
+
+func (f *Folder) put(name string, contents []byte) error {
+	err := f.mkdir(filepath.Dir(name))
+	if err == nil {
+		err = f.disk.write(name, contents, 0o644)
+	}
+	if err != nil {
+		f.forget(f.root)
+	}
+	return err
+}
+
+// mkdir makes dir and its parents below the root, and flushes the name of each that this process has not flushed yet.
+func (f *Folder) mkdir(dir string) error {
+	f.mu.Lock()
+	known := f.known[dir]
+	f.mu.Unlock()
+	if known {
+		return nil
+	}
+	if dir == f.root {
+		if err := mkdirDurable(dir); err != nil {
+			return err
+		}
+	} else if err := f.mkdir(filepath.Dir(dir)); err != nil {
+		return err
+	} else if err := f.disk.mkdir(dir); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known[dir] = true
+	return nil
+}
+
+// forget forgets that dir and the folders below it are there.
+func (f *Folder) forget(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range f.known {
+		if name == dir || strings.HasPrefix(name, dir+string(filepath.Separator)) {
+			delete(f.known, name)
+		}
+	}
 }
 
 // Get reads a file.
@@ -72,7 +120,11 @@ func (f *Folder) Get(_ context.Context, path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading published: %w", err)
 	}
-	contents, err := os.ReadFile(name)
+	var contents []byte
+	err = f.disk.do(OpRead, name, func() (err error) {
+		contents, err = os.ReadFile(name)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading published %s: %w", path, withoutPath(err))
 	}
@@ -85,77 +137,9 @@ func (f *Folder) Remove(_ context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("removing published: %w", err)
 	}
-	if err := os.RemoveAll(name); err != nil {
+	f.forget(name)
+	if err := f.disk.do(OpRemove, name, func() error { return os.RemoveAll(name) }); err != nil {
 		return fmt.Errorf("removing published %s: %w", path, withoutPath(err))
 	}
 	return nil
-}
-
-// withoutPath drops the absolute path from an error of package os.
-func withoutPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-// writeDurable replaces name with contents, atomically and durably.
-func writeDurable(name string, contents []byte, mode fs.FileMode) (err error) {
-	dir := filepath.Dir(name)
-	tmp, err := os.CreateTemp(dir, strings.TrimPrefix(filepath.Base(name), ".")+".tmp-*")
-	if err != nil {
-		return withoutPath(err)
-	}
-	defer func() {
-		if err != nil {
-			_ = tmp.Close()
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	if _, err = tmp.Write(contents); err != nil {
-		return withoutPath(err)
-	}
-	if err = tmp.Chmod(mode); err != nil {
-		return withoutPath(err)
-	}
-	if err = tmp.Sync(); err != nil {
-		return withoutPath(err)
-	}
-	if err = tmp.Close(); err != nil {
-		return withoutPath(err)
-	}
-	if err = os.Rename(tmp.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// mkdirDurable makes dir and its parents and flushes the name of each that it made.
-func mkdirDurable(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := mkdirDurable(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return withoutPath(err)
-	}
-	return syncDir(parent)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return withoutPath(err)
-	}
-	if err := d.Sync(); err != nil {
-		_ = d.Close()
-		return withoutPath(err)
-	}
-	return d.Close()
 }

@@ -90,6 +90,7 @@ type Publisher struct {
 	shard    pglog.Shard
 	verifier note.Verifier
 	asked    map[string]*witnessState
+	at       func(context.Context, Step) error // where tests stop a round; nil in service
 
 	round    sync.Mutex // held for a round
 	edge     *edge      // nil: to be loaded from the store
@@ -182,94 +183,8 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	return err
 }
 
-// publish is one round. crash here, after any of its steps: the published checkpoint still names complete tiles, and the next
-// start begins again at that checkpoint; what each step leaves over is said beside it.
-func (p *Publisher) publish(ctx context.Context) error {
-	head, err := p.cfg.Source.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if p.edge == nil {
-		if p.edge, err = p.load(ctx, head); err != nil {
-			return err
-		}
-	}
-	last := p.edge.published
-	if head.Size < last.Size {
-		return fmt.Errorf("database has %d leaves, published are %d: %w", head.Size, last.Size, ErrBehind)
-	}
-	if head.Size == last.Size {
-		return p.sameSize(ctx, head, last)
-	}
-	next := audit.Checkpoint{Origin: p.shard.Origin, Size: head.Size, Root: head.Root}
-	// crash here: nothing new is written.
-	if err := p.grow(ctx, next); err != nil {
-		return err
-	}
-	// crash here: tiles beyond the checkpoint, repaired by writing the same bytes again.
-	proof, err := p.consistent(ctx, last, next)
-	if err != nil {
-		return err
-	}
-	signed, err := p.sign(ctx, next)
-	if err != nil {
-		return err
-	}
-	// crash here: a note in audit.checkpoint that was not published; published at the next round if the log did not grow.
-	cosigned, n, err := p.witness(ctx, signed, next, witnessProof{from: last.Size, proof: proof})
-	if err != nil {
-		return err
-	}
-	if err := p.cfg.Store.Put(ctx, audit.CheckpointSizePath(next.Size), cosigned); err != nil {
-		return err
-	}
-	// crash here: checkpoints/<size> without being the checkpoint; true and harmless.
-	if err := p.cfg.Store.Put(ctx, audit.CheckpointPath, cosigned); err != nil {
-		return err
-	}
-	// crash here: partial tiles that full ones have replaced stay behind; harmless.
-	p.published(ctx, next, n)
-	return nil
-}
-
-// sameSize is a round in which the log did not grow.
-func (p *Publisher) sameSize(ctx context.Context, head pglog.Head, last audit.Checkpoint) error {
-	if head.Size > 0 && head.Root != last.Root {
-		return p.fork(ctx, audit.Checkpoint{Origin: p.shard.Origin, Size: head.Size, Root: head.Root})
-	}
-	return nil
-}
-
-// sign reserves (size, root), lets the log's key sign it and keeps the note. A note that was signed before a crash is used again.
-func (p *Publisher) sign(ctx context.Context, c audit.Checkpoint) ([]byte, error) {
-	signed, err := p.cfg.Source.Reserve(ctx, c.Size, c.Root)
-	if errors.Is(err, pglog.ErrFork) {
-		return nil, p.fork(ctx, c)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if signed != nil {
-		if _, err := openCheckpoint(signed, p.verifier, c.Origin); err == nil {
-			return signed, nil
-		}
-	}
-	// crash here: a reserved size without a note; the next round reserves it again with the same root.
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.SignDeadline)
-	defer cancel()
-	if signed, err = signCheckpoint(ctx, p.cfg.Signer, c); err != nil {
-		return nil, err
-	}
-	// crash here: a signature that nobody saw, over the one root of that size.
-	return signed, p.cfg.Source.Record(ctx, c.Size, c.Root, signed)
-}
-
-// published keeps what was published and removes the partial tiles that were superfluous before this round: a reader that holds
-// the checkpoint before this one still finds its tiles.
-func (p *Publisher) published(ctx context.Context, c audit.Checkpoint, cosignatures int) {
-	for _, path := range p.stale {
-		_ = p.cfg.Store.Remove(ctx, path) // left over: harmless
-	}
+// published keeps in memory what was published.
+func (p *Publisher) published(c audit.Checkpoint, cosignatures int) {
 	p.stale = partialTiles(p.edge.published.Size, c.Size)
 	p.edge.published = c
 	p.mu.Lock()
