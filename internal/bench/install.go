@@ -32,6 +32,7 @@ type installation struct {
 	floor    *childproc.Process
 	floorAPI string
 	admin    [sides]*pgx.Conn // superuser, for counting
+	trails   int              // logs of their own that were made
 }
 
 // installed starts the installation at first use.

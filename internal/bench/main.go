@@ -89,8 +89,9 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"seal", sealing}, {"suites", chinese}, {"peers", peers}, {"page", lending}, {"files", streaming}, {"rewrap", rewrapping},
-		{"policy", deciding}, {"verify", verifying}, {"trail", appending},
+		{"policy", deciding}, {"verify", verifying}, {"trail", appending}, {"logs", comparing},
 		{"import", importing}, {"http", serving}, {"search", searching},
+		{"soak", soaking}, {"millions", growing},
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 	"github.com/sealtrail/sealtrail/internal/vaultserver"
 )
 
-// trailDatabase holds a log of its own and the floor's table beside it.
+// trailDatabase begins the names of the databases that hold a log of their own
+// and the floor's tables beside it, one for each part.
 const trailDatabase = "trail"
 
 const plainInsert = "insert into floor.entry (institution, body, subject) values ($1, $2, $3) returning id"
@@ -34,6 +35,9 @@ type trailLog struct {
 	log       *pglog.Log
 	publisher *publish.Publisher
 	shard     pglog.Shard
+	database  string
+	folder    string // published
+	vkey      string
 	n         atomic.Int64
 }
 
@@ -85,13 +89,14 @@ func (b *bench) judgeTrail(clients int, alone, within pair) {
 // openTrail makes a database with a log and runs it until stop.
 func (in *installation) openTrail(ctx context.Context) (t *trailLog, stop func() error, err error) {
 	migrate := func(ctx context.Context, dsn string) error {
-		return errors.Join(pglog.Migrate(ctx, dsn), migrateFloor(ctx, dsn))
+		return errors.Join(pglog.Migrate(ctx, dsn), migrateFloor(ctx, dsn), execOn(ctx, dsn, chainTables))
 	}
-	if _, err := in.database(ctx, trailDatabase, migrate); err != nil {
+	in.trails++
+	t = &trailLog{database: fmt.Sprintf("%s%d", trailDatabase, in.trails)}
+	if _, err := in.database(ctx, t.database, migrate); err != nil {
 		return nil, nil, err
 	}
-	t = &trailLog{}
-	if t.pool, err = in.pool(ctx, trailDatabase); err != nil {
+	if t.pool, err = in.pool(ctx, t.database); err != nil {
 		return nil, nil, err
 	}
 	year := time.Now().UTC().Year()
@@ -107,6 +112,9 @@ func (in *installation) openTrail(ctx context.Context) (t *trailLog, stop func()
 		return nil, nil, err
 	}
 	if t.publisher, err = in.publisher(ctx, t); err != nil {
+		return nil, nil, err
+	}
+	if _, err := t.publisher.PutBlob(ctx, nil); err != nil { // what the entries name as the policy's bundle
 		return nil, nil, err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -126,7 +134,8 @@ func (in *installation) publisher(ctx context.Context, t *trailLog) (*publish.Pu
 	if err != nil {
 		return nil, err
 	}
-	folder, err := publish.NewFolder(filepath.Join(in.Dir(), "trail-published"))
+	t.folder, t.vkey = filepath.Join(in.Dir(), "published-"+t.database), signer.VerifierKey()
+	folder, err := publish.NewFolder(t.folder)
 	if err != nil {
 		return nil, err
 	}
