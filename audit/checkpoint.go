@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/transparency-dev/formats/log"
 )
@@ -83,6 +84,9 @@ func SplitNote(msg []byte) (SignedNote, error) {
 	i := bytes.LastIndex(msg, []byte("\n\n"))
 	if len(msg) > maxNote || i < 0 || msg[len(msg)-1] != '\n' {
 		return SignedNote{}, fmt.Errorf("%w: not a text, an empty line and signature lines", ErrCheckpoint)
+	}
+	if !utf8.Valid(msg) || bytes.ContainsFunc(msg, func(r rune) bool { return r < ' ' && r != '\n' }) {
+		return SignedNote{}, fmt.Errorf("%w: a control character, or not UTF-8", ErrCheckpoint)
 	}
 	n := SignedNote{Text: msg[:i+1]}
 	for rest := msg[i+2:]; len(rest) > 0; {
