@@ -4,8 +4,7 @@
 //
 // It answers one line of JSON to each line "drive <clients> <milliseconds>" on
 // standard input, so that the bench can let the logs take turns, and ends with
-// its input. "make <n>" (Tessera only) reads n entries of the form
-// <length>\n<bytes> and makes a log of them. Never linked into Sealtrail.
+// its input. Never linked into Sealtrail.
 package main
 
 import (
@@ -34,10 +33,10 @@ type peer interface {
 }
 
 type options struct {
-	kind, dsn, schema, dir, key, entries string
-	batch                                uint
-	age                                  time.Duration
-	size                                 int
+	kind, dsn, schema, dir string
+	batch                  uint
+	age                    time.Duration
+	size                   int
 }
 
 func main() {
@@ -53,8 +52,6 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.dsn, "dsn", "", "trillian: address of an empty database")
 	flag.StringVar(&o.schema, "schema", "", "trillian: file of its schema")
 	flag.StringVar(&o.dir, "dir", "", "tessera: empty folder of the log")
-	flag.StringVar(&o.key, "key", "", "tessera: file with the signing key in note form; empty: a new one")
-	flag.StringVar(&o.entries, "entries", "", "tessera: make a log of the entries of this file (each <length>, a line end, the bytes), in their order, and end")
 	flag.UintVar(&o.batch, "batch", 256, "tessera: entries to a batch")
 	flag.DurationVar(&o.age, "age", time.Millisecond, "tessera: how long a batch waits for more")
 	flag.IntVar(&o.size, "size", 600, "bytes to an entry")
@@ -67,9 +64,6 @@ func run(ctx context.Context) error {
 	case "trillian":
 		p, err = newTrillian(ctx, o)
 	case "tessera":
-		if o.entries != "" {
-			return makeTessera(ctx, o)
-		}
 		p, err = newTessera(ctx, o)
 	default:
 		err = errors.New("-log is trillian or tessera")
