@@ -38,15 +38,22 @@ type explained struct {
 	view audit.LeafView
 }
 
-// explainCommand is "trailcheck explain": one entry in words, and the proof that the signed root holds it.
+// explainCommand is "trailcheck explain": one entry in words, and the proof that the signed root holds it, or a misbehaviour file.
 func explainCommand(_ context.Context, c *console, args []string) exitcode.Code {
-	f := newFlags(c, "explain", "DIR INDEX", verify.Text{
-		EN: "DIR is one log folder; INDEX counts from 0.", ZH: "DIR 为单个日志目录;INDEX 从 0 起。"})
+	f := newFlags(c, "explain", "DIR INDEX | FILE", verify.Text{
+		EN: "DIR is one log folder; INDEX counts from 0. FILE is a misbehaviour file, as a witness or publisher leaves it below evidence/.",
+		ZH: "DIR 为单个日志目录;INDEX 从 0 起。FILE 为见证方或发布方在 evidence/ 下留存的异常行为文件。"})
 	var keys list
 	f.Var(&keys, "key", "the log's verifier key, or a `file` with it; without it the signature is not checked")
-	rest, code, ok := f.parse(c, args, 2, 2)
+	rest, code, ok := f.parse(c, args, 1, 2)
 	if !ok {
 		return code
+	}
+	if len(rest) == 1 {
+		if info, err := os.Stat(rest[0]); err == nil && info.IsDir() {
+			return c.fail(fmt.Errorf("%w: which entry? explain DIR INDEX", errUsage))
+		}
+		return explainFile(c, f, rest[0], keys)
 	}
 	index, err := strconv.ParseUint(rest[1], 10, 64)
 	if err != nil {

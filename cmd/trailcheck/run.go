@@ -31,7 +31,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"verify", verifyCommand, verify.Text{EN: "verify a published log", ZH: "验证已发布的日志"}},
-		{"explain", explainCommand, verify.Text{EN: "say what one entry records, with its proof", ZH: "说明某一条记录的内容并给出证明"}},
+		{"explain", explainCommand, verify.Text{EN: "say what one entry records, with its proof, or what a misbehaviour file shows", ZH: "说明某一条记录的内容并给出证明,或说明异常行为文件"}},
 		{"report", reportCommand, verify.Text{EN: "recompute supervision figures from the log", ZH: "依据日志重算监督指标"}},
 	}
 }
