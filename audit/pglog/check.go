@@ -200,8 +200,8 @@ func (c *checker) queue(ctx context.Context, tx pgx.Tx) error {
 		if !pending {
 			return c.add(Finding{Table: "audit.pending", Code: FoundOrphan, ID: id, HasID: true, Detail: "the entry has neither an index nor a place in the queue"})
 		}
-		if !sequenceable(body, subject, c.institution, &view) {
-			return c.add(Finding{Table: "audit.entry", Code: FoundRejected, ID: id, HasID: true, Detail: "the body is not canonical or is of another subject or institution"})
+		if !sequenceable(body, subject, c.institution, &view) || reserved(view.Kind()) {
+			return c.add(Finding{Table: "audit.entry", Code: FoundRejected, ID: id, HasID: true, Detail: "the body is not canonical, is of another subject or institution, or would end the log"})
 		}
 		return nil
 	})

@@ -92,6 +92,9 @@ func (l *Log) prepare(bodies []audit.Body) ([]prepared, error) {
 		if b.Nonce == [16]byte{} {
 			b.Nonce = audit.NewNonce()
 		}
+		if reserved([]byte(b.Kind)) {
+			return nil, fmt.Errorf("preparing entry %d: %w: kind %s is the log's own", i, audit.ErrInvalid, kindClosed)
+		}
 		raw, err := b.Canonical()
 		if err != nil {
 			return nil, fmt.Errorf("preparing entry %d: %w", i, err)

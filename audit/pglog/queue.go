@@ -101,7 +101,7 @@ func (s *Sequencer) window(ctx context.Context, tx pgx.Tx) (list []pendingEntry,
 		if err := rows.Scan(&e.id, &e.subject, &e.body); err != nil {
 			return nil, nil, err
 		}
-		if sequenceable(e.body, e.subject, s.cfg.Institution, &view) {
+		if sequenceable(e.body, e.subject, s.cfg.Institution, &view) && !reserved(view.Kind()) {
 			e.state = view.State()
 			list = append(list, e)
 		} else {

@@ -18,7 +18,8 @@ import (
 const (
 	DefaultInterval       = 25 * time.Millisecond // audit.md: every 20 to 50 ms
 	DefaultSequenceBatch  = 2048
-	statementTimeout      = time.Second // contracts.md 4
+	statementTimeout      = time.Second     // contracts.md 4
+	leaderPause           = 2 * time.Second // a leader that is silent for so long in its transaction loses it, and its locks
 	partitionCheckEvery   = time.Minute
 	maxPauseAfterFailures = 2 * time.Second
 )
@@ -115,7 +116,12 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		if err != nil || !ok {
 			return err
 		}
-		n, err = s.batch(ctx, tx, head)
+		if head.follows {
+			if err := s.takeUp(ctx, tx, &head); err != nil {
+				return err
+			}
+		}
+		n, err = s.batch(ctx, tx, &head)
 		return err
 	})
 	if errors.Is(err, errMoved) {
@@ -134,6 +140,15 @@ type treeRow struct {
 	epoch   int64
 	compact []byte
 	seqAt   time.Time // for the leaves of this batch: PostgreSQL's clock, never before the last leaf's
+	follows bool      // it has no leaf yet, and the institution has an earlier log
+}
+
+// queueTimeouts bounds each statement of a sequencer's transaction, and its silence: a leader that is stopped in the middle would
+// else hold its locks for as long as its connection lives.
+func queueTimeouts(b *pgx.Batch) {
+	// Statistics of a table that just grew a hundredfold are no guide: look trail heads up by key.
+	b.Queue("select set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), set_config('enable_seqscan', 'off', true)",
+		fmt.Sprint(statementTimeout.Milliseconds()), fmt.Sprint(leaderPause.Milliseconds()))
 }
 
 // lead takes the advisory lock for the length of the transaction and reads the open tree; ok is false when another sequencer
@@ -141,18 +156,18 @@ type treeRow struct {
 func (s *Sequencer) lead(ctx context.Context, tx pgx.Tx) (t treeRow, ok bool, err error) {
 	t.shard.Institution = s.cfg.Institution
 	var b pgx.Batch
-	// Statistics of a table that just grew a hundredfold are no guide: look trail heads up by key.
-	b.Queue("select set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true)", fmt.Sprint(statementTimeout.Milliseconds()))
+	queueTimeouts(&b)
 	b.Queue("select pg_try_advisory_xact_lock(hashtextextended('audit.sequence ' || $1, 0))", s.cfg.Institution).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&ok)
 	})
 	found := false
 	b.Queue(`
-		select l.year, l.origin, t.size, t.epoch, t.compact, greatest(t.last_seq_at, clock_timestamp())
+		select l.year, l.origin, t.size, t.epoch, t.compact, greatest(t.last_seq_at, clock_timestamp()),
+			t.size = 0 and exists (select from audit.log g where g.institution = $1 and g.year < l.year)
 		from audit.log l join audit.tree t using (institution, year)
 		where l.institution = $1 and l.state = 'open' and exists (select from audit.pending p where p.institution = $1)`,
 		s.cfg.Institution).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&t.shard.Year, &t.shard.Origin, &t.size, &t.epoch, &t.compact, &t.seqAt)
+		err := row.Scan(&t.shard.Year, &t.shard.Origin, &t.size, &t.epoch, &t.compact, &t.seqAt, &t.follows)
 		found = err == nil
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -165,21 +180,30 @@ func (s *Sequencer) lead(ctx context.Context, tx pgx.Tx) (t treeRow, ok bool, er
 	return t, ok && found, nil
 }
 
-// batch turns the oldest pending entries into leaves.
-func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx, t treeRow) (int, error) {
+// batch turns the oldest pending entries into leaves and returns how many it took; t is then the tree behind them.
+func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx, t *treeRow) (int, error) {
 	entries, err := s.take(ctx, tx)
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
+	return s.sequence(ctx, tx, t, entries)
+}
+
+// sequence turns entries into the next leaves of t.
+func (s *Sequencer) sequence(ctx context.Context, tx pgx.Tx, t *treeRow, entries []pendingEntry) (int, error) {
 	heads, err := s.heads(ctx, tx, entries)
 	if err != nil {
 		return 0, err
 	}
-	b, err := assemble(t, entries, heads)
+	b, err := assemble(*t, entries, heads)
 	if err != nil {
 		return 0, err
 	}
-	return len(entries), b.store(ctx, tx)
+	if err := b.store(ctx, tx); err != nil {
+		return 0, err
+	}
+	t.size, t.epoch, t.compact = t.size+uint64(len(entries)), t.epoch+1, b.compact
+	return len(entries), nil
 }
 
 // trailHead is the last entry of a trail.

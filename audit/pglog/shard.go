@@ -7,8 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/sealtrail/sealtrail/audit"
 )
 
 // Shard names one Merkle log: an institution keeps one per calendar year.
@@ -20,19 +18,6 @@ type Shard struct {
 
 // Folder is where the shard is published below the root of the published folder: "<institution>/<year>".
 func (s Shard) Folder() string { return fmt.Sprintf("%s/%d", s.Institution, s.Year) }
-
-// EnsureLog opens the log of s.Institution for s.Year if it is not there, closes the log of the year before, and reports whether
-// it is new. Entries sequenced from then on go to the newest log; the caller that gets true appends the log.opened entry. A log
-// that exists with another origin, or a later one, is an error.
-func EnsureLog(ctx context.Context, pool *pgxpool.Pool, s Shard) (created bool, err error) {
-	if s.Origin == "" || len(s.Origin) > audit.MaxOrigin {
-		return false, fmt.Errorf("opening log %s: origin must have 1 to %d bytes", s.Folder(), audit.MaxOrigin)
-	}
-	if err := pool.QueryRow(ctx, "select audit.ensure_log($1, $2, $3)", s.Institution, s.Year, s.Origin).Scan(&created); err != nil {
-		return false, fmt.Errorf("opening log %s: %w", s.Folder(), withoutDetail(err))
-	}
-	return created, nil
-}
 
 // Shards lists the logs of an institution, oldest first.
 func Shards(ctx context.Context, pool *pgxpool.Pool, institution string) ([]Shard, error) {
