@@ -49,6 +49,7 @@ type Config struct {
 	Source           Source           // required
 	Store            Store            // the log's own folder; required
 	Signer           CheckpointSigner // its Name must be the log's origin; required
+	Lead             Leader           // nil: this process always publishes
 	Witnesses        []Witness
 	RequireWitnesses int           // fewer cosignatures than this: the checkpoint is not published. 0 = witnesses never block
 	Interval         time.Duration // 0 = DefaultInterval
@@ -83,8 +84,8 @@ type Status struct {
 	Err          error     // of the last round; nil when it succeeded
 }
 
-// Publisher publishes one log. One Publisher of a log at a time should run; two are safe, because a size has one root, and
-// waste work. Methods are safe for concurrent use.
+// Publisher publishes one log. Several may run, in one process or several: a size has one root and a path one content, so they
+// cannot contradict each other; Config.Lead lets one of them work at a time. Methods are safe for concurrent use.
 type Publisher struct {
 	cfg      Config
 	shard    pglog.Shard
@@ -96,6 +97,7 @@ type Publisher struct {
 	edge     *edge      // nil: to be loaded from the store
 	compared bool       // the database has been compared with everything that was signed
 	stale    []string   // partial tiles that the last round made superfluous
+	shown    []byte     // what this process last wrote as `checkpoint`
 
 	mu     sync.Mutex
 	status Status
@@ -173,7 +175,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 func (p *Publisher) Publish(ctx context.Context) error {
 	p.round.Lock()
 	defer p.round.Unlock()
-	err := p.publish(ctx)
+	err := p.turn(ctx)
 	if err != nil {
 		p.edge = nil // may have grown past what is published
 	}

@@ -206,7 +206,15 @@ func (p *Publisher) keep(ctx context.Context, r *round) error {
 }
 
 func (p *Publisher) putCheckpoint(ctx context.Context, r *round) error {
-	return p.cfg.Store.Put(ctx, audit.CheckpointPath, r.cosigned)
+	if err := p.overtaken(ctx, r.next); err != nil {
+		return err
+	}
+	p.shown = nil
+	if err := p.cfg.Store.Put(ctx, audit.CheckpointPath, r.cosigned); err != nil {
+		return err
+	}
+	p.shown = r.cosigned
+	return nil
 }
 
 // tidy keeps what was published and removes the partial tiles that were superfluous before this round: a reader that holds the

@@ -17,6 +17,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/clock"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/httpapi"
+	"github.com/sealtrail/sealtrail/internal/store"
 	"github.com/sealtrail/sealtrail/internal/supervision"
 )
 
@@ -58,8 +59,12 @@ func (s *Server) singleNode(ctx context.Context) (bool, error) {
 	return standbys == "", nil
 }
 
-func (s *Server) api() (http.Handler, error) {
-	return httpapi.New(httpapi.Config{Door: s.door, Verifier: s.verifier, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter,
+func (s *Server) api(ctx context.Context) (http.Handler, error) {
+	pages, err := store.New(s.pool).Shared(ctx, s.cfg.Institution, "pages")
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{CursorKey: pages, Door: s.door, Verifier: s.verifier, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter,
 		Version: Version, Reasons: s.reason})
 }
 
@@ -224,6 +229,9 @@ func (s *Server) watch(ctx context.Context) error {
 			return nil
 		case <-time.After(pause):
 		}
+		if !s.publisher.leads() {
+			continue // the one that leads compares
+		}
 		began := time.Now()
 		if n, ok := s.checkOnce(ctx, told); ok {
 			s.verified(ctx, &verified, n)
@@ -329,7 +337,7 @@ func (s *Server) health(ctx context.Context) error {
 	var last uint64
 	return every(ctx, time.Hour, func(ctx context.Context) {
 		p := s.publisher.current()
-		if p == nil {
+		if p == nil || !s.publisher.leads() {
 			return
 		}
 		status := p.Status()

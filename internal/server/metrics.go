@@ -25,11 +25,20 @@ func (s *Server) observe() error {
 	if err != nil {
 		return fmt.Errorf("making the log's metrics: %w", err)
 	}
+	leader, err := m.Int64ObservableGauge(telemetry.MetricLogLeader, metric.WithDescription("1 if this process publishes the log, 0 if another one does."))
+	if err != nil {
+		return fmt.Errorf("making the log's metrics: %w", err)
+	}
 	_, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		p := s.publisher.current()
 		if p == nil {
 			return nil
 		}
+		leads := int64(0)
+		if s.publisher.leads() {
+			leads = 1
+		}
+		o.ObserveInt64(leader, leads)
 		status := p.Status()
 		o.ObserveInt64(size, int64(status.Size))
 		o.ObserveInt64(cosigned, int64(status.Cosignatures))
@@ -37,7 +46,7 @@ func (s *Server) observe() error {
 			o.ObserveFloat64(age, time.Since(status.PublishedAt).Seconds())
 		}
 		return nil
-	}, size, age, cosigned)
+	}, size, age, cosigned, leader)
 	if err != nil {
 		return fmt.Errorf("making the log's metrics: %w", err)
 	}

@@ -26,6 +26,7 @@ type publishing struct {
 
 	mu      sync.Mutex
 	running map[int]*publish.Publisher // by year
+	leases  map[int]*pglog.Lease       // by year: which replica publishes
 	vkeys   string                     // verifier keys of the logs, one a line
 
 	reporting sync.Mutex // one report is computed at a time
@@ -33,7 +34,7 @@ type publishing struct {
 }
 
 func newPublishing(ctx context.Context, s *Server) (*publishing, error) {
-	p := &publishing{server: s, running: map[int]*publish.Publisher{}, reports: map[string]madeReport{}}
+	p := &publishing{server: s, running: map[int]*publish.Publisher{}, leases: map[int]*pglog.Lease{}, reports: map[string]madeReport{}}
 	for _, spec := range s.cfg.Witness {
 		url, vkey, ok := strings.Cut(spec, "=")
 		if !ok {
@@ -77,14 +78,15 @@ func (p *publishing) open(ctx context.Context, start func(run func(context.Conte
 		if p.of(shard.Year) != nil {
 			continue
 		}
-		publisher, vkey, err := p.publisher(ctx, shard)
+		lease := pglog.NewLease(s.pool, shard, 0)
+		publisher, vkey, err := p.publisher(ctx, shard, lease)
 		if err != nil {
 			return err
 		}
 		p.mu.Lock()
-		p.running[shard.Year], p.vkeys = publisher, p.vkeys+vkey+"\n"
+		p.running[shard.Year], p.leases[shard.Year], p.vkeys = publisher, lease, p.vkeys+vkey+"\n"
 		p.mu.Unlock()
-		start(publisher.Run)
+		start(func(ctx context.Context) error { return p.runLeased(ctx, publisher, lease) })
 	}
 	return nil
 }
@@ -95,7 +97,7 @@ func (p *publishing) ensure(ctx context.Context) error {
 	return err
 }
 
-func (p *publishing) publisher(ctx context.Context, shard pglog.Shard) (*publish.Publisher, string, error) {
+func (p *publishing) publisher(ctx context.Context, shard pglog.Shard, lease *pglog.Lease) (*publish.Publisher, string, error) {
 	s := p.server
 	signer, err := transit.NewCheckpointSigner(ctx, s.transit(), shard.Origin)
 	if err != nil {
@@ -105,7 +107,7 @@ func (p *publishing) publisher(ctx context.Context, shard pglog.Shard) (*publish
 	if err != nil {
 		return nil, "", err
 	}
-	publisher, err := publish.New(ctx, publish.Config{Source: pglog.NewTree(s.pool, shard), Store: folder, Signer: signer,
+	publisher, err := publish.New(ctx, publish.Config{Source: pglog.NewTree(s.pool, shard), Store: folder, Signer: signer, Lead: lease,
 		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Logger: s.log})
 	return publisher, signer.VerifierKey(), err
 }

@@ -217,7 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.observe(); err != nil {
 		return err
 	}
-	api, err := s.api()
+	api, err := s.api(ctx)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ const (
 	MetricScrubFindings    = "sealtrail.scrub.findings"     // {record} that are not what was sealed
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
+	MetricLogLeader        = "sealtrail.log.leader"         // 1: this process publishes the log, 0: another one
 	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
 	MetricKeyFindings      = "sealtrail.key.findings"       // {finding}, by vault_key
 	MetricKeyLookAge       = "sealtrail.key.look.age"       // s since every key in Vault was looked at
