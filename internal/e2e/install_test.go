@@ -163,7 +163,8 @@ type call struct {
 	token             string // instead of who's own
 }
 
-func (in *installation) do(ctx context.Context, c call) (*sandbox.Answer, error) {
+// headers are those of a call, in pairs of name and value.
+func (c call) headers() []string {
 	if c.purpose == "" {
 		c.purpose = "handle"
 	}
@@ -174,6 +175,11 @@ func (in *installation) do(ctx context.Context, c call) (*sandbox.Answer, error)
 	if c.ifMatch > 0 {
 		headers = append(headers, "If-Match", strconv.Quote(strconv.FormatUint(c.ifMatch, 10)))
 	}
+	return headers
+}
+
+func (in *installation) do(ctx context.Context, c call) (*sandbox.Answer, error) {
+	headers := c.headers()
 	if c.token == "" {
 		return in.Call(ctx, c.who, c.method, c.path, c.body, headers...)
 	}

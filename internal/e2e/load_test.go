@@ -38,6 +38,10 @@ type load struct {
 	outages  map[string]int    // refusals by code, and "no answer"
 	slowest  time.Duration     // of the answers that were not an acknowledgement
 	failures []string
+
+	// ask makes a call, where it is not the installation's one service that is
+	// asked.
+	ask func(context.Context, call) (*sandbox.Answer, error)
 }
 
 // workers is how many callers hammer at once.
@@ -52,6 +56,7 @@ func newLoad(t *testing.T, in *installation) *load {
 		l.assigned = append(l.assigned, c.ID)
 		l.created[c.ID] = c.Revision
 	}
+	l.ask = in.do
 	return l
 }
 
@@ -139,7 +144,7 @@ func (l *load) reveal(ctx context.Context) {
 // anything else than a success or a 503 with a known code is a failure.
 func (l *load) try(ctx context.Context, c call, into any) bool {
 	began := time.Now()
-	a, err := l.do(ctx, c)
+	a, err := l.ask(ctx, c)
 	if err == nil && a.Status < 300 {
 		if err := json.Unmarshal(a.Body, into); err != nil {
 			l.fail("an answer that is no JSON")

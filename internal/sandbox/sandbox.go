@@ -58,10 +58,11 @@ type Sandbox struct {
 	LogKey       string // verifier key of the log
 	DatabaseName string
 
-	mu      sync.Mutex
-	service *childproc.Process
-	witness *childproc.Process
-	log     func(format string, args ...any)
+	mu       sync.Mutex
+	service  *childproc.Process
+	witness  *childproc.Process
+	replicas []*Replica
+	log      func(format string, args ...any)
 }
 
 // Start builds and starts everything. On error whatever was started is stopped.
@@ -140,7 +141,7 @@ func (s *Sandbox) Admin(ctx context.Context) (*pgx.Conn, error) {
 // Stop takes everything down, the service first. The folder stays.
 func (s *Sandbox) Stop() error {
 	var errs []error
-	errs = append(errs, s.StopService())
+	errs = append(errs, s.stopReplicas(), s.StopService())
 	s.mu.Lock()
 	witness := s.witness
 	s.mu.Unlock()

@@ -76,6 +76,10 @@ type Answer struct {
 // Call sends one request as a persona. body is encoded as JSON unless nil;
 // headers are pairs of name and value.
 func (s *Sandbox) Call(ctx context.Context, persona, method, path string, body any, headers ...string) (*Answer, error) {
+	return s.callAt(ctx, s.API+path, persona, method, body, headers...)
+}
+
+func (s *Sandbox) callAt(ctx context.Context, address, persona, method string, body any, headers ...string) (*Answer, error) {
 	token, err := s.Token(persona)
 	if err != nil {
 		return nil, err
@@ -88,7 +92,7 @@ func (s *Sandbox) Call(ctx context.Context, persona, method, path string, body a
 		}
 		payload = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.API+path, payload)
+	req, err := http.NewRequestWithContext(ctx, method, address, payload)
 	if err != nil {
 		return nil, err
 	}
