@@ -48,7 +48,12 @@ func signCheckpoint(ctx context.Context, s CheckpointSigner, c audit.Checkpoint)
 
 // openCheckpoint verifies that msg is a checkpoint of origin under the log's key.
 func openCheckpoint(msg []byte, v note.Verifier, origin string) (audit.Checkpoint, error) {
-	n, err := note.Open(msg, note.VerifierList(v))
+	return openByAny(msg, origin, []note.Verifier{v})
+}
+
+// openByAny verifies that msg is a checkpoint of origin under one of the log's keys, and under each of them that signed it.
+func openByAny(msg []byte, origin string, keys []note.Verifier) (audit.Checkpoint, error) {
+	n, err := note.Open(msg, note.VerifierList(keys...))
 	if err != nil {
 		return audit.Checkpoint{}, fmt.Errorf("opening the checkpoint: %w", err)
 	}

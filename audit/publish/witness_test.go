@@ -254,6 +254,84 @@ func TestWitnessRefusesWhatDoesNotExtend(t *testing.T) {
 		t.Errorf("a true extension after all that: %v", err)
 	}
 	wantEvidence(t, w.dir, s.signed(t, 9, forged), s.signed(t, 5, forged))
+	_, err = c.Cosign(ctx, s.signed(t, 5, forged), 20, nil)
+	refused("old size beyond it", err)
+	_, err = c.Cosign(ctx, s.signed(t, 5, forged), 5, nil)
+	stale("another root at a size of long ago (409)", err, 20)
+	if n := convicting(t, w.dir, s.vkey); n != 1 {
+		t.Errorf("%d of the witness's files convict the log, want the one of the two roots", n)
+	}
+}
+
+// The witness that is offered a genuine proof of a forged tree has in it what convicts the log.
+func TestWitnessConvictsAForgedExtension(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	w := newWitness(t, t.TempDir(), s.vkey)
+	var leaves, forged [][32]byte
+	for i := range 20 {
+		leaves = append(leaves, audit.LeafHash([]byte{byte(i)}))
+	}
+	forged = append(forged, leaves...)
+	forged[2] = audit.LeafHash([]byte("another third entry"))
+	tree, other := newTestTree(t, leaves), newTestTree(t, forged)
+	if _, err := w.client(t).Cosign(t.Context(), s.signed(t, 5, tree.root(5)), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client(t).Cosign(t.Context(), s.signed(t, 20, other.root(20)), 5, other.proof(5, 20)); !errors.Is(err, publish.ErrRefused) {
+		t.Fatalf("%v, want ErrRefused", err)
+	}
+	if n := convicting(t, w.dir, s.vkey); n != 1 {
+		t.Errorf("%d files convict the log, want 1", n)
+	}
+}
+
+// convicting counts the misbehaviour files of a witness that convict the log's key.
+func convicting(t *testing.T, dir, vkey string) (n int) {
+	t.Helper()
+	open, err := audit.LogVerifier(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "state", "*", "evidence", "*.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := audit.ParseMisbehaviour(raw)
+		if err != nil {
+			t.Fatalf("%s: %v", filepath.Base(f), err)
+		}
+		v, err := m.Judge(open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Convicts {
+			n++
+		}
+	}
+	return n
+}
+
+// A log whose key was rotated has two keys under one name; both are trusted.
+func TestWitnessTrustsEachKeyOfALog(t *testing.T) {
+	t.Parallel()
+	before, after, stranger := newSigner(t), newSigner(t), newSigner(t)
+	w := newWitness(t, t.TempDir(), before.vkey, after.vkey)
+	tree := newTestTree(t, [][32]byte{{1}, {2}, {3}})
+	if _, err := w.client(t).Cosign(t.Context(), before.signed(t, 1, tree.root(1)), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client(t).Cosign(t.Context(), after.signed(t, 2, tree.root(2)), 1, tree.proof(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client(t).Cosign(t.Context(), stranger.signed(t, 3, tree.root(3)), 2, tree.proof(2, 3)); !errors.Is(err, publish.ErrRefused) {
+		t.Errorf("%v, want ErrRefused", err)
+	}
 }
 
 // wantEvidence looks for the refused notes, verbatim, in the witness's folder.
@@ -321,7 +399,7 @@ func TestWitnessRefusesMalformedRequests(t *testing.T) {
 		"proof not base64": {"old 0\n!!\n\n" + good, http.StatusBadRequest},
 		"short hash":       {"old 0\nAAAA\n\n" + good, http.StatusBadRequest},
 		"too many hashes":  {"old 0\n" + strings.Repeat(strings.Repeat("A", 43)+"=\n", 64) + "\n" + good, http.StatusBadRequest},
-		"no note":          {"old 0\n\nhello\n", http.StatusForbidden},
+		"no note":          {"old 0\n\nhello\n", http.StatusBadRequest},
 		"too large":        {"old 0\n\n" + strings.Repeat("x", 1<<20), http.StatusRequestEntityTooLarge},
 		"good":             {"old 0\n\n" + good, http.StatusOK},
 	} {

@@ -22,7 +22,7 @@ func (w *WitnessServer) last(ctx context.Context, origin string) (audit.Checkpoi
 	c := audit.Checkpoint{Origin: origin, Root: audit.EmptyRoot()}
 	raw, err := w.store.Get(ctx, folderOf(origin)+"/checkpoint")
 	if err == nil {
-		c, err = openCheckpoint(raw, w.logs[origin], origin)
+		c, err = openByAny(raw, origin, w.logs[origin])
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return audit.Checkpoint{}, nil, err
@@ -70,5 +70,5 @@ func (w *WitnessServer) forgotten(ctx context.Context, offered audit.Checkpoint,
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return w.store.Put(ctx, name, fmt.Appendf(nil, "--- offered and refused:\n%s\n--- largest cosigned before:\n%s", msg, kept))
+	return w.store.Put(ctx, name, audit.Misbehaviour{Kind: audit.WentBehind, A: kept, B: msg}.Marshal())
 }

@@ -27,7 +27,7 @@ type WitnessConfig struct {
 	Dir     string       // state: the last and every cosigned checkpoint of each log, and evidence; required
 	KeyFile string       // made on first use; "" = Dir/witness.key
 	Name    string       // key name for a new key, e.g. "witness.example/internal-audit"; required on first use
-	Logs    []string     // verifier keys of the logs to witness; a key's name is its log's origin; required
+	Logs    []string     // verifier keys of the logs to witness; a key's name is its log's origin, which may have several; required
 	Logger  *slog.Logger // nil = slog.Default()
 }
 
@@ -43,7 +43,7 @@ type WitnessConfig struct {
 type WitnessServer struct {
 	cfg   WitnessConfig
 	key   *WitnessKey
-	logs  map[string]note.Verifier // by origin
+	logs  map[string][]note.Verifier // by origin
 	store *Folder
 	mux   *http.ServeMux
 
@@ -70,13 +70,13 @@ func NewWitnessServer(_ context.Context, cfg WitnessConfig) (*WitnessServer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &WitnessServer{cfg: cfg, key: key, logs: map[string]note.Verifier{}, store: store, mux: http.NewServeMux(), cosigned: map[string]uint64{}}
+	w := &WitnessServer{cfg: cfg, key: key, logs: map[string][]note.Verifier{}, store: store, mux: http.NewServeMux(), cosigned: map[string]uint64{}}
 	for _, vkey := range cfg.Logs {
 		v, err := note.NewVerifier(vkey)
 		if err != nil {
 			return nil, fmt.Errorf("reading a log's verifier key: %w", err)
 		}
-		w.logs[v.Name()] = v
+		w.logs[v.Name()] = append(w.logs[v.Name()], v)
 	}
 	w.mux.HandleFunc("POST /add-checkpoint", w.addCheckpoint)
 	w.mux.HandleFunc("GET /checkpoint", w.getCheckpoint)
@@ -127,8 +127,9 @@ func (w *WitnessServer) addCheckpoint(out http.ResponseWriter, r *http.Request) 
 	}
 }
 
-// judge follows tlog-witness: 404 unknown log, 403 no signature of the log's key, 400 old size beyond the checkpoint, 409 not the
-// size that was cosigned last or another root at that size, 422 the proof fails, else 200 with the cosignature.
+// judge follows tlog-witness: 400 no such request or an old size beyond the checkpoint, 404 unknown log, 403 no signature of the
+// log's key, 409 not the size that was cosigned last or another root at that size, 422 the proof fails, else 200 with the
+// cosignature.
 func (w *WitnessServer) judge(ctx context.Context, body []byte) (verdict, error) {
 	req, err := decodeAddCheckpoint(body)
 	if err != nil {
@@ -151,14 +152,15 @@ func (w *WitnessServer) judge(ctx context.Context, body []byte) (verdict, error)
 		return verdict{}, err
 	}
 	conflict := verdict{status: http.StatusConflict, size: last.Size}
-	if next.Size == last.Size && kept != nil && next.Root != last.Root { // two roots at one size: proof of a fork
-		return conflict, w.evidence(ctx, next, req.checkpoint, kept)
+	if other, err := w.otherRoot(ctx, next, last, kept); err != nil || other != nil { // two roots at one size: proof of a fork
+		return conflict, errors.Join(err, w.evidence(ctx, next, audit.Misbehaviour{Kind: audit.TwoRoots, A: other, B: req.checkpoint}))
 	}
 	if req.old != last.Size {
 		return conflict, nil
 	}
 	if !extends(last, next, req.proof) {
-		return verdict{status: http.StatusUnprocessableEntity}, w.evidence(ctx, next, req.checkpoint, kept)
+		m := audit.Misbehaviour{Kind: audit.NotConsistent, A: kept, B: req.checkpoint, Proof: proofOfFork(last, next, req.proof)}
+		return verdict{status: http.StatusUnprocessableEntity}, w.evidence(ctx, next, m)
 	}
 	lines, err := w.cosign(ctx, req.checkpoint, next)
 	return verdict{status: http.StatusOK, lines: lines}, err
@@ -168,19 +170,47 @@ func (w *WitnessServer) judge(ctx context.Context, body []byte) (verdict, error)
 func (w *WitnessServer) open(msg []byte) (c audit.Checkpoint, status int) {
 	n, err := audit.SplitNote(msg)
 	if err != nil {
-		return c, http.StatusForbidden
+		return c, http.StatusBadRequest
 	}
 	if c, err = audit.ParseCheckpoint(n.Text); err != nil {
-		return c, http.StatusForbidden
+		return c, http.StatusBadRequest
 	}
-	v, ok := w.logs[c.Origin]
-	if !ok {
+	if len(w.logs[c.Origin]) == 0 {
 		return c, http.StatusNotFound
 	}
-	if c, err = openCheckpoint(msg, v, c.Origin); err != nil {
+	if c, err = openByAny(msg, c.Origin, w.logs[c.Origin]); err != nil {
 		return c, http.StatusForbidden
 	}
 	return c, 0
+}
+
+// otherRoot returns a checkpoint that was cosigned at the size of next with another root, nil if there is none: the last one, or
+// an earlier one. The caller holds w.mu.
+func (w *WitnessServer) otherRoot(ctx context.Context, next, last audit.Checkpoint, lastRaw []byte) ([]byte, error) {
+	if next.Size == last.Size && lastRaw != nil && next.Root != last.Root {
+		return lastRaw, nil
+	}
+	kept, err := w.store.Get(ctx, folderOf(next.Origin)+"/checkpoints/"+strconv.FormatUint(next.Size, 10))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := openByAny(kept, next.Origin, w.logs[next.Origin])
+	if err != nil || c.Root == next.Root {
+		return nil, err
+	}
+	return kept, nil
+}
+
+// proofOfFork is what convicts a log that offers a genuine proof of a forged tree; nil if the proof does not hold the other root.
+func proofOfFork(last, next audit.Checkpoint, proof [][]byte) [][]byte {
+	second, ok := audit.PrefixRoot(last.Size, next.Size, proof, next.Root)
+	if !ok {
+		return nil
+	}
+	return append([][]byte{second[:]}, proof...)
 }
 
 func extends(last, next audit.Checkpoint, proof [][]byte) bool {
@@ -215,18 +245,28 @@ func (w *WitnessServer) cosign(ctx context.Context, msg []byte, c audit.Checkpoi
 	return lines, nil
 }
 
+// maxEvidence bounds the evidence files of a log: whoever has a log's checkpoints can offer each with a bad proof.
+const maxEvidence = 1000
+
 // evidence keeps a checkpoint that is signed by the log and does not extend what was cosigned, beside what was.
-func (w *WitnessServer) evidence(ctx context.Context, c audit.Checkpoint, refused, kept []byte) error {
+func (w *WitnessServer) evidence(ctx context.Context, c audit.Checkpoint, m audit.Misbehaviour) error {
 	w.cfg.Logger.ErrorContext(ctx, "log offered a checkpoint that does not extend the last one",
-		slog.String("origin", c.Origin), slog.Uint64("size", c.Size))
-	sum := sha256.Sum256(refused)
-	name := fmt.Sprintf("%s/evidence/%d-%x.txt", folderOf(c.Origin), c.Size, sum[:6])
-	return w.store.Put(ctx, name, fmt.Appendf(nil, "--- refused:\n%s\n--- cosigned before:\n%s", refused, kept))
+		slog.String("origin", c.Origin), slog.Uint64("size", c.Size), slog.String("kind", string(m.Kind)))
+	dir := folderOf(c.Origin) + "/evidence"
+	entries, err := fs.ReadDir(w.store.FS(), dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing evidence: %w", withoutPath(err))
+	}
+	if len(entries) >= maxEvidence && len(m.Proof) == 0 && m.Kind != audit.TwoRoots {
+		return nil // it convicts nobody, and there is enough of it
+	}
+	sum := sha256.Sum256(m.B)
+	return w.store.Put(ctx, fmt.Sprintf("%s/%d-%x.txt", dir, c.Size, sum[:6]), m.Marshal())
 }
 
 // forgot reports whether the last checkpoint of a log must not be shown as the last.
 func (w *WitnessServer) forgot(ctx context.Context, origin string) bool {
-	if w.logs[origin] == nil {
+	if len(w.logs[origin]) == 0 {
 		return false
 	}
 	w.mu.Lock()
