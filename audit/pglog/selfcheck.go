@@ -123,7 +123,7 @@ where not exists (
 
 const weakFunctions = `
 select 'function', w.name, 'is missing, not owned by audit_owner or not security definer'
-from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint'), ('lead')) as w (name)
+from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint'), ('lead'), ('index_terms'), ('index_reset'), ('erase_aliases')) as w (name)
 where not exists (
 	select from pg_proc p where p.pronamespace = 'audit'::regnamespace and p.proname = w.name
 	  and p.prosecdef and pg_get_userbyid(p.proowner) = 'audit_owner')`
