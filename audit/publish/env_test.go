@@ -180,11 +180,7 @@ func (e *env) publisherWith(cfg publish.Config) *publish.Publisher {
 func (e *env) grow(n int) {
 	e.t.Helper()
 	for at := 0; at < n; at += 100 {
-		bodies := make([]audit.Body, min(100, n-at))
-		for i := range bodies {
-			bodies[i] = body(fmt.Sprintf("complaint:%d", i%7), at+i)
-		}
-		if _, err := e.log.Append(context.Background(), bodies...); err != nil {
+		if _, err := e.log.Append(context.Background(), bodies(min(100, n-at), at)...); err != nil {
 			e.t.Fatal(err)
 		}
 	}
@@ -197,6 +193,15 @@ func (e *env) grow(n int) {
 			return
 		}
 	}
+}
+
+// bodies are n entries over a few trails, numbered from.
+func bodies(n, from int) []audit.Body {
+	list := make([]audit.Body, n)
+	for i := range list {
+		list[i] = body(fmt.Sprintf("complaint:%d", i%7), from+i)
+	}
+	return list
 }
 
 func body(subject string, n int) audit.Body {

@@ -25,6 +25,20 @@ var errDied = errors.New("the process died here")
 // as many entries as were appended, each once.
 func (e *env) wantClean(size uint64, pinned ...[]byte) {
 	e.t.Helper()
+	e.wantVerified(size, pinned...)
+	if findings := e.check(); findings != nil {
+		e.t.Errorf("Check:\n%s", sayAll(findings))
+	}
+	list, err := pglog.NewTree(e.pool, shard).Checkpoints(context.Background(), 0)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.oneRootPerSize(list)
+}
+
+// wantVerified verifies the published folder: size entries, each id once.
+func (e *env) wantVerified(size uint64, pinned ...[]byte) {
+	e.t.Helper()
 	ids := map[uint64]bool{}
 	rep, err := verify.Verify(context.Background(), e.store.FS(), verify.Options{VerifierKey: e.signer.vkey, Pinned: pinned,
 		Entries: func(v *audit.LeafView) error { ids[v.ID] = true; return nil }})
@@ -37,14 +51,10 @@ func (e *env) wantClean(size uint64, pinned ...[]byte) {
 	if rep.Size != size || uint64(len(ids)) != size {
 		e.t.Errorf("published size %d with %d entry ids, want %d of both", rep.Size, len(ids), size)
 	}
-	if findings := e.check(); findings != nil {
-		e.t.Errorf("Check:\n%s", sayAll(findings))
-	}
-	e.oneRootPerSize()
 }
 
-// roots of every note that was ever signed, by size, as the database and the folder hold them.
-func (e *env) oneRootPerSize() {
+// oneRootPerSize compares every checkpoint that was reserved or signed, as the database and the folder hold them.
+func (e *env) oneRootPerSize(list []pglog.Checkpoint) {
 	e.t.Helper()
 	roots := map[uint64][32]byte{}
 	see := func(where string, c audit.Checkpoint) {
@@ -52,10 +62,6 @@ func (e *env) oneRootPerSize() {
 			e.t.Errorf("%s: another root at size %d", where, c.Size)
 		}
 		roots[c.Size] = c.Root
-	}
-	list, err := pglog.NewTree(e.pool, shard).Checkpoints(context.Background(), 0)
-	if err != nil {
-		e.t.Fatal(err)
 	}
 	for _, c := range list {
 		see("audit.checkpoint", audit.Checkpoint{Size: c.Size, Root: c.Root})
