@@ -16,6 +16,7 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -214,17 +215,24 @@ func (x *Indexer) Fail(err error) {
 }
 
 // Tokens has the contract of transit.Indexer.Tokens.
-func (x *Indexer) Tokens(_ context.Context, items []blindindex.Item) ([][]byte, error) {
+func (x *Indexer) Tokens(ctx context.Context, items []blindindex.Item) ([][]byte, error) {
+	tokens, _, err := x.TokensIn(ctx, items)
+	return tokens, err
+}
+
+// TokensIn has the contract of transit.Indexer.TokensIn: each call here is one
+// of its own.
+func (x *Indexer) TokensIn(_ context.Context, items []blindindex.Item) ([][]byte, []string, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.err != nil {
-		return nil, x.err
+		return nil, nil, x.err
 	}
-	out := make([][]byte, len(items))
+	out, calls, call := make([][]byte, len(items)), make([]string, len(items)), rand.Text()
 	for i, it := range items {
 		mac := hmac.New(sha256.New, x.seed[:])
 		mac.Write(blindindex.Input(x.institution, it))
-		out[i] = mac.Sum(nil)
+		out[i], calls[i] = mac.Sum(nil), call
 	}
-	return out, nil
+	return out, calls, nil
 }

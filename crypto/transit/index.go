@@ -96,32 +96,40 @@ func (x *Indexer) collector(epoch uint32) (*collector, error) {
 // call per epoch, side by side. The error wraps keyring.ErrUnavailable or
 // context.Canceled; then there are no tokens at all.
 func (x *Indexer) Tokens(ctx context.Context, items []IndexItem) ([][]byte, error) {
+	tokens, _, err := x.TokensIn(ctx, items)
+	return tokens, err
+}
+
+// TokensIn is Tokens, and says which call to Vault carried each item, by the id
+// under which Vault's own audit log has it. It says so also with an error, for
+// Vault may have computed what never came back; an item without a call has "".
+func (x *Indexer) TokensIn(ctx context.Context, items []IndexItem) (tokens [][]byte, calls []string, err error) {
 	byEpoch := make(map[uint32][]int, 1)
 	for i, it := range items {
 		if it.Field == "" || len(it.Normalised) == 0 {
-			return nil, errors.New("computing index tokens: empty field or value")
+			return nil, nil, errors.New("computing index tokens: empty field or value")
 		}
 		epoch := max(it.Epoch, 1)
 		byEpoch[epoch] = append(byEpoch[epoch], i)
 	}
 	if len(items) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, x.wait)
 	defer cancel()
-	tokens := make([][]byte, len(items))
+	tokens, calls = make([][]byte, len(items)), make([]string, len(items))
 	var group errgroup.Group
 	for epoch, which := range byEpoch {
 		c, err := x.collector(epoch)
 		if err != nil {
-			return nil, err
+			return nil, calls, err
 		}
-		group.Go(func() error { return x.epoch(ctx, wait, c, work{items, which, tokens}) })
+		group.Go(func() error { return x.epoch(ctx, wait, c, work{items, which, tokens, calls}) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, calls, err
 	}
-	return tokens, nil
+	return tokens, calls, nil
 }
 
 // work is the items of one epoch among all, and where their tokens go.
@@ -129,6 +137,7 @@ type work struct {
 	items  []IndexItem
 	which  []int
 	tokens [][]byte
+	calls  []string
 }
 
 // epoch computes the tokens of one epoch.
@@ -143,6 +152,9 @@ func (x *Indexer) epoch(ctx, wait context.Context, c *collector, w work) error {
 			return fmt.Errorf("computing index tokens: %w", context.Canceled)
 		}
 		return &keyring.UnavailableError{Cause: keyring.CauseDeadline, Op: "hmac"}
+	}
+	for i, o := range outcomes {
+		w.calls[w.which[i]] = o.Batch
 	}
 	for i, o := range outcomes {
 		if err := errors.Join(o.Err, o.Result.err); err != nil {

@@ -407,9 +407,11 @@ func (d *Door) recordAll(ctx context.Context, bodies []audit.Body) ([]pglog.Rece
 			return nil, fmt.Errorf("recording %s: %w", bodies[i].Kind, err)
 		}
 	}
+	begun := d.debts.begin(bodies, time.Now())
 	ctx, done := d.stage(ctx, stageAppend)
 	receipts, err := d.cfg.Log.Append(ctx, bodies...)
 	done(err)
+	d.debts.began(begun, receipts)
 	if err != nil {
 		return nil, logError(err)
 	}

@@ -36,7 +36,7 @@ func (d *Door) borrow(ctx context.Context, a *asked, receipt pglog.Receipt) (*ke
 		return nil, err
 	}
 	lendCtx, done := d.stage(ctx, stageLend)
-	lease, err := d.cfg.Keys.LendOne(lendCtx, r)
+	lease, err := d.lendOne(lendCtx, r)
 	done(err)
 	return lease, err
 }
@@ -59,7 +59,7 @@ func (d *Door) borrowAll(ctx context.Context, shown []*asked, receipts []pglog.R
 	}
 	if len(reqs) > 0 {
 		lendCtx, done := d.stage(ctx, stageLend)
-		results := d.cfg.Keys.LendBatch(lendCtx, reqs)
+		results := d.lendBatch(lendCtx, reqs)
 		done(nil)
 		for i := range results {
 			whose[i].lent = &results[i]

@@ -57,6 +57,9 @@ func (s sealing) indexed() []string {
 type Indexer interface {
 	// Tokens returns one token per item, in order.
 	Tokens(ctx context.Context, items []IndexItem) ([][]byte, error)
+	// TokensIn is Tokens, and says which call carried each item, as far as there
+	// was one, also where the answer is an error.
+	TokensIn(ctx context.Context, items []IndexItem) (tokens [][]byte, calls []string, err error)
 }
 
 // IndexItem is one normalised value to index.
@@ -108,7 +111,7 @@ func (d *Door) tokens(ctx context.Context, values sealing, receipt pglog.Receipt
 		return tokens{}, err
 	}
 	items = g.expand(items)
-	macs, err := d.cfg.Index.Tokens(ctx, items)
+	macs, err := d.tokensFor(ctx, items)
 	if err != nil {
 		return tokens{}, keyError(err)
 	}

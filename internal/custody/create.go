@@ -90,6 +90,10 @@ type filing struct {
 	// Joins over the complainant, made here so that the log needs no pseudonym
 	// of her: an earlier complaint of hers, and one about the same matter.
 	earlier, repeat bool
+	// What was asked of Vault for it, in every attempt; and whether its event
+	// says so.
+	uses     []keyUsed
+	recorded bool
 	// The envelope that it was sealed in; nil if it came in clear.
 	envelope *envelope
 }
@@ -103,6 +107,8 @@ func (d *Door) store(ctx context.Context, a *asked, drafts []intake.Draft, use *
 
 // fileAll seals and stores accepted drafts and fills in their answers.
 func (d *Door) fileAll(ctx context.Context, a *asked, filings []*filing, use *store.Idempotency, out []BatchItem) {
+	all := filings
+	defer func() { d.spent(ctx, a, all) }()
 	for attempt := 0; len(filings) > 0; attempt++ {
 		var err error
 		if filings, err = d.dropExisting(ctx, a, filings, out); err != nil || len(filings) == 0 {
@@ -285,15 +291,17 @@ func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
 	}
 	var minted []keyring.MintResult
 	var tokens [][]byte
+	var calls []string
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { minted = d.cfg.Keys.MintBatch(gctx, mints); return nil })
 	group.Go(func() (err error) {
 		if len(items) > 0 {
-			tokens, err = d.cfg.Index.Tokens(gctx, items)
+			tokens, calls, err = d.cfg.Index.TokensIn(context.WithoutCancel(ctx), items)
 		}
 		return err
 	})
 	err = group.Wait()
+	noteUses(filings, minted, calls)
 	defer func() {
 		for i, m := range minted {
 			m.Lease.Release()
@@ -315,6 +323,36 @@ func (d *Door) prepare(ctx context.Context, a *asked, filings []*filing) error {
 		}
 	}
 	return d.markRepeats(ctx, a, filings, index.current())
+}
+
+// noteUses keeps what was asked of Vault for each filing.
+func noteUses(filings []*filing, minted []keyring.MintResult, calls []string) {
+	for i, f := range filings {
+		if m := minted[i]; m.Err == nil {
+			f.uses = append(f.uses, minted1(m.Lease))
+		}
+		if n := len(f.wanted); n <= len(calls) {
+			f.uses, calls = append(f.uses, indexUses(calls[:n])...), calls[n:]
+		}
+	}
+}
+
+// spent tells the log which keys were used for complaints that were not stored.
+func (d *Door) spent(ctx context.Context, a *asked, filings []*filing) {
+	var uses []keyUsed
+	for _, f := range filings {
+		if !f.recorded {
+			uses = append(uses, f.uses...)
+		}
+	}
+	if len(uses) == 0 {
+		return
+	}
+	facts := audit.Facts{"outcome": "unavailable"}
+	nameKeys(facts, uses)
+	b := a.body(audit.StageOutcome, "access.result", facts)
+	b.Subject, b.Revision = "request:"+a.caller.Request, 0
+	d.queue(ctx, answer{body: b})
 }
 
 // sealNew seals a new row's fields and signs its first manifest.
@@ -427,6 +465,7 @@ func (d *Door) insert(ctx context.Context, a *asked, filings []*filing, use *sto
 		return err
 	}
 	for i, f := range filings {
+		f.recorded = true
 		out[f.at].Created = d.created(&rows[i].Complaint, auditRef(pending[i]))
 	}
 	return nil
@@ -474,6 +513,7 @@ func recordedFacts(f *filing) audit.Facts {
 			facts[name] = value
 		}
 	}
+	nameKeys(facts, f.uses)
 	if f.envelope != nil {
 		facts["late"], facts["sealed_at"], facts["envelope_sha256"] = true, stamp(f.envelope.at), hex.EncodeToString(f.envelope.sum[:])
 	}

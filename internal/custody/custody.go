@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -66,7 +67,11 @@ type Config struct {
 // concurrent use. Run must run for outcomes to reach the log.
 type Door struct {
 	cfg       Config
-	outcomes  chan audit.Body
+	outcomes  chan answer
+	debts     debts
+	covers    atomic.Pointer[covered]
+	late      late
+	reaper    reaper
 	transfers transfers
 	idem      idempotencyKey
 	register  register
@@ -91,7 +96,7 @@ func New(_ context.Context, cfg Config) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Door{cfg: cfg, outcomes: make(chan audit.Body, outcomeQueue), instruments: measured}, nil
+	return &Door{cfg: cfg, outcomes: make(chan answer, outcomeQueue), instruments: measured}, nil
 }
 
 // now is the service clock, in the resolution that is stored and signed.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,40 +92,87 @@ func auditRef(p pglog.Pending) AuditRef {
 	return AuditRef{Entry: p.EntryID(), BodySHA256: hex.EncodeToString(sum[:])}
 }
 
-// outcome queues what came of intents. A full queue makes the caller write it
-// herself: an outcome may be late, never dropped while the process lives. One
-// that dies with the process leaves its request open, which trailcheck counts.
+// outcome queues what came of intents, with the keys that were used for them. A
+// full queue makes the caller write it herself: an outcome may be late, never
+// dropped while the process lives. What dies with the process a reaper closes.
 func (d *Door) outcome(ctx context.Context, a *asked, intents []pglog.Receipt, o *opened, result string) {
-	ids := make([]string, len(intents))
-	for i, r := range intents {
-		ids[i] = "e" + strconv.FormatUint(r.EntryID(), 10)
+	d.outcomeOf(ctx, a, intents, o, audit.Facts{"outcome": result})
+}
+
+// outcomeOf is outcome with more facts.
+func (d *Door) outcomeOf(ctx context.Context, a *asked, intents []pglog.Receipt, o *opened, facts audit.Facts) {
+	entries, uses := d.debts.settle(intents)
+	if len(entries) == 0 {
+		return // somebody else has said what came of it
 	}
-	b := a.body(audit.StageOutcome, "access.result", audit.Facts{"outcome": result, "intents": ids})
+	facts["intents"] = intentsFact(entries)
+	b := a.body(audit.StageOutcome, "access.result", facts)
 	b.Subject, b.Revision = "request:"+a.caller.Request, 0
 	if o != nil {
 		b.Key = o.keyUse()
 	}
+	if keys := keysFact(uses); len(keys) > 0 {
+		b.Facts["keys"] = keys
+	}
+	d.queue(ctx, answer{b, entries})
+}
+
+// queue hands an answer to the writer.
+func (d *Door) queue(ctx context.Context, one answer) {
 	select {
-	case d.outcomes <- b:
+	case d.outcomes <- one:
 	default:
-		if _, err := d.record(ctx, b); err != nil {
-			d.cfg.Logger.WarnContext(ctx, "outcome not recorded", slog.String("kind", b.Kind))
+		if err := d.answered(context.WithoutCancel(ctx), []answer{one}); err != nil {
+			d.late.put(one)
 		}
 	}
 }
 
-// Run writes queued outcomes until ctx ends, then drains the queue.
+// late are answers that the log did not take yet. Bounded by what this process
+// owes, which is bounded by the requests under way.
+type late struct {
+	mu   sync.Mutex
+	list []answer
+}
+
+func (l *late) put(list ...answer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, list...)
+}
+
+func (l *late) take() []answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.list[:min(len(l.list), outcomeBatch)]
+	l.list = slices.Clone(l.list[len(list):])
+	return list
+}
+
+// lateEvery is how often answers are tried again that the log did not take.
+const lateEvery = time.Second
+
+// Run says what this process owes and writes queued outcomes until ctx ends,
+// then drains the queue. It may be called once.
 func (d *Door) Run(ctx context.Context) error {
-	var follower sync.WaitGroup
-	follower.Go(func() { d.followSuite(ctx) })
-	defer follower.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { d.followSuite(ctx) })
+	beside.Go(func() { d.beats(ctx) })
+	defer d.retire(context.WithoutCancel(ctx))
+	defer beside.Wait()
+	again := time.NewTicker(lateEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			d.drain(context.WithoutCancel(ctx))
 			return nil
-		case b := <-d.outcomes:
-			d.flush(ctx, b)
+		case one := <-d.outcomes:
+			d.flush(ctx, one)
+		case <-again.C:
+			if list := d.late.take(); len(list) > 0 {
+				d.say(ctx, list)
+			}
 		}
 	}
 }
@@ -136,33 +183,44 @@ func (d *Door) Run(ctx context.Context) error {
 const outcomeWait = 20 * time.Millisecond
 
 // flush appends an outcome together with those that arrive within outcomeWait.
-func (d *Door) flush(ctx context.Context, first audit.Body) {
-	bodies := []audit.Body{first}
+func (d *Door) flush(ctx context.Context, first answer) {
+	list := []answer{first}
 	wait := time.NewTimer(outcomeWait)
 	defer wait.Stop()
-	for len(bodies) < outcomeBatch {
+	for len(list) < outcomeBatch {
 		select {
-		case b := <-d.outcomes:
-			bodies = append(bodies, b)
+		case one := <-d.outcomes:
+			list = append(list, one)
 			continue
 		case <-wait.C:
 		case <-ctx.Done():
 		}
 		break
 	}
-	if _, err := d.recordAll(context.WithoutCancel(ctx), bodies); err != nil {
-		// The intents stand; an intent without outcome counts as unknown.
-		d.cfg.Logger.WarnContext(ctx, "outcomes not recorded", slog.Int("count", len(bodies)))
+	d.say(ctx, list)
+}
+
+// say makes outcomes durable, now or later.
+func (d *Door) say(ctx context.Context, list []answer) {
+	if err := d.answered(context.WithoutCancel(ctx), list); err != nil {
+		d.cfg.Logger.WarnContext(ctx, "outcomes not recorded yet", slog.Int("count", len(list)), slog.String("cause", storeError(err).Error()))
+		d.late.put(list...)
 	}
 }
 
+// drain empties the queue and tries what is late once more; what the log still
+// does not take, a reaper closes.
 func (d *Door) drain(ctx context.Context) {
 	for {
 		select {
-		case b := <-d.outcomes:
-			d.flush(ctx, b)
+		case one := <-d.outcomes:
+			d.flush(ctx, one)
+			continue
 		default:
-			return
 		}
+		break
+	}
+	if list := d.late.take(); len(list) > 0 {
+		d.say(ctx, list)
 	}
 }

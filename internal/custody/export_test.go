@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
@@ -55,3 +56,23 @@ func (a *Asked) Undecided() *Asked {
 
 // Revision is the revision that was decided on.
 func (a *Asked) Revision() uint64 { return a.row.Revision }
+
+// AskRead asks as Read does.
+func (d *Door) AskRead(ctx context.Context, c Caller, id string) (*Asked, error) {
+	return d.askRecord(ctx, c, question{action: "read", purpose: "handle", id: id})
+}
+
+// Say queues an outcome, as every path of the door does at its end.
+func (d *Door) Say(ctx context.Context, a *Asked, r pglog.Receipt) {
+	d.outcome(ctx, a, []pglog.Receipt{r}, nil, "answered")
+}
+
+// Beat says what the process owes.
+func (d *Door) Beat(ctx context.Context) { d.beat(ctx) }
+
+// Forget lets the time be over in which an outcome of the intent is owed.
+func (d *Door) Forget(r pglog.Receipt) {
+	d.debts.mu.Lock()
+	defer d.debts.mu.Unlock()
+	d.debts.byEntry[r.EntryID()].until = time.Time{}
+}

@@ -184,7 +184,7 @@ func (v *viewing) borrowFile(ctx context.Context, key *store.Wrapped) (err error
 	if copy(wanted.Wrapped.Commitment[:], key.Commitment) != len(wanted.Wrapped.Commitment) {
 		return &field.IntegrityError{Path: v.file.Field, What: "key.commitment"}
 	}
-	lease, err := v.cfg.Keys.LendOne(ctx, wanted)
+	lease, err := v.lendOne(ctx, wanted)
 	if v.lease == nil {
 		v.lease = lease
 		return err

@@ -243,7 +243,7 @@ func (u *attaching) prepare(ctx context.Context) (*keyring.Lease, error) {
 		return nil, err
 	}
 	o.close()
-	lease, wrapped, err := u.cfg.Keys.Mint(ctx, fileKeyID(u.cfg.Institution, u.ref), reference(u.receipt))
+	lease, wrapped, err := u.mint(ctx, fileKeyID(u.cfg.Institution, u.ref), reference(u.receipt))
 	if err != nil {
 		return nil, u.broken(ctx, u.a, u.receipt, err)
 	}

@@ -41,18 +41,21 @@ func (d *Door) Found(ctx context.Context, founders [2]Person) error {
 		if err := checkPerson(p); err != nil {
 			return err
 		}
-		if rows[i], err = d.personRow(ctx, p); err != nil {
+		var uses []keyUsed
+		if rows[i], uses, err = d.personRow(ctx, p); err != nil {
 			return err
 		}
 		alias, err := d.cfg.Log.Alias(ctx, p.ID)
 		if err != nil {
 			return logError(err)
 		}
+		added := audit.Facts{"person": alias, "department": p.Department}
+		nameKeys(added, uses)
 		duties[i] = store.Duty{Institution: d.cfg.Institution, ID: newUUID(), Person: p.ID, Role: "secadmin", Department: p.Department,
 			AppointedBy: "operator", Level: complaint.LevelRank(complaint.LevelGeneral), From: at, Until: at.Add(founderLife)}
 		events = append(events,
 			audit.Body{At: at, Stage: audit.StageEvent, Kind: "person.added", Actor: audit.Actor{ID: operator}, Subject: "person:" + alias,
-				Facts: audit.Facts{"person": alias, "department": p.Department}, Commit: staffCommit(rows[i].StaffToken)},
+				Facts: added, Commit: staffCommit(rows[i].StaffToken)},
 			audit.Body{At: at, Stage: audit.StageEvent, Kind: "duty.appointed", Actor: audit.Actor{ID: operator}, Subject: "person:" + alias,
 				Facts: audit.Facts{"person": alias, "duty": dutyCode(duties[i].ID), "role": "secadmin", "level": complaint.LevelGeneral,
 					"until": stamp(duties[i].Until), "founding": true, "confirmed": true}},

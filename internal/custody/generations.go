@@ -150,7 +150,7 @@ func (d *Door) find(ctx context.Context, item IndexItem, limit int) ([]store.Fou
 			return nil, err
 		}
 		item.Epoch = g.current()
-		tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{item})
+		tokens, err := d.tokensFor(ctx, []IndexItem{item})
 		if err != nil {
 			return nil, keyError(err)
 		}

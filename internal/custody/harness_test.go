@@ -35,6 +35,7 @@ type house struct {
 	keys        *keyring.Keyring
 	now         func() time.Time
 	requests    int
+	config      custody.Config
 }
 
 func migrate(ctx context.Context, dsn string) error {
@@ -112,6 +113,7 @@ func openOn(t *testing.T, db *pgtest.DB, vault *vaulttest.Vault, tap taps) *hous
 	if tap.config != nil {
 		tap.config(&config)
 	}
+	h.config = config
 	h.Door, err = custody.New(ctx, config)
 	must(t, err)
 	for _, run := range []func(context.Context) error{h.log.Run, h.keys.Run, login.Run, h.Run} {

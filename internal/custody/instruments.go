@@ -33,6 +33,7 @@ type instruments struct {
 	decisions metric.Int64Counter
 	scrubbed  metric.Int64Counter
 	findings  metric.Int64Counter
+	reaped    metric.Int64Counter
 	labels    map[string]metric.MeasurementOption // per stage, made once
 }
 
@@ -57,6 +58,9 @@ func newInstruments(tracer trace.TracerProvider, meter metric.MeterProvider) (*i
 		return nil, fmt.Errorf("making the door's instruments: %w", err)
 	}
 	if i.findings, err = m.Int64Counter(telemetry.MetricScrubFindings, metric.WithUnit("{record}"), metric.WithDescription("Records that are not what was sealed, or are older than the log.")); err != nil {
+		return nil, fmt.Errorf("making the door's instruments: %w", err)
+	}
+	if i.reaped, err = m.Int64Counter(telemetry.MetricReaped, metric.WithUnit("{request}"), metric.WithDescription("Accesses of which it is not known what came of them.")); err != nil {
 		return nil, fmt.Errorf("making the door's instruments: %w", err)
 	}
 	for _, stage := range []string{stageLoad, stageDecide, stageAppend, stageLend, stageCommit} {

@@ -188,7 +188,7 @@ func (d *Door) borrowKept(ctx context.Context, work []*kept) (giveBack func()) {
 		}
 		reqs, whose = append(reqs, r), append(whose, k.a)
 	}
-	results := d.cfg.Keys.LendBatch(ctx, reqs)
+	results := d.lendBatch(ctx, reqs)
 	for i := range results {
 		whose[i].lent = &results[i]
 	}
@@ -221,7 +221,7 @@ func (d *Door) mintKept(ctx context.Context, work []*kept) (giveBack func()) {
 		next.Generation++
 		reqs[i] = keyring.MintRequest{ID: next, Reference: reference(k.receipt)}
 	}
-	results := d.cfg.Keys.MintBatch(ctx, reqs)
+	results := d.mintBatch(ctx, reqs)
 	for i, k := range work {
 		k.minted = &results[i]
 	}

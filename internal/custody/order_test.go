@@ -77,6 +77,12 @@ func (i watchedIndex) Tokens(ctx context.Context, items []custody.IndexItem) ([]
 	return i.Indexer.Tokens(ctx, items)
 }
 
+// TokensIn implements custody.Indexer.
+func (i watchedIndex) TokensIn(ctx context.Context, items []custody.IndexItem) ([][]byte, []string, error) {
+	i.w.vault()
+	return i.Indexer.TokensIn(ctx, items)
+}
+
 // TestNoTransactionWaitsForVaultOrPolicy does everything that the door can do
 // and finds no call to Vault and no decision inside of a transaction
 // (contracts.md 4).

@@ -99,11 +99,12 @@ func (d *Door) AddPerson(ctx context.Context, c Caller, p Person) (*Person, erro
 	if err != nil {
 		return nil, err
 	}
-	row, err := d.personRow(ctx, p)
+	row, uses, err := d.personRow(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	event := a.about("person.added", "person:"+alias, audit.Facts{"person": alias, "department": p.Department})
+	nameKeys(event.Facts, uses)
 	event.Commit = staffCommit(row.StaffToken)
 	p.Audit, err = d.changeRegister(ctx, event, func(tx pgx.Tx) error { return d.cfg.Store.InsertPerson(ctx, tx, row) })
 	if errors.Is(err, store.ErrDuplicate) {
@@ -144,22 +145,22 @@ func validID(id string) bool {
 }
 
 // personRow computes the blind index of the staff id, which recusal compares.
-func (d *Door) personRow(ctx context.Context, p Person) (store.Person, error) {
+func (d *Door) personRow(ctx context.Context, p Person) (store.Person, []keyUsed, error) {
 	row := store.Person{Institution: d.cfg.Institution, ID: p.ID, Kind: string(p.Kind), Department: p.Department, Status: p.Status}
 	if p.StaffID == "" {
-		return row, nil
+		return row, nil, nil
 	}
 	normalised, err := blindindex.Normalise(blindindex.StaffID, p.StaffID)
 	if err != nil {
-		return row, invalid("/staff_id", "malformed")
+		return row, nil, invalid("/staff_id", "malformed")
 	}
 	// The same field as the complaint's, so that the tokens can be equal.
-	tokens, err := d.cfg.Index.Tokens(ctx, []IndexItem{{Field: "respondent_staff_id", Epoch: firstEpoch, Normalised: normalised, Reference: "person"}})
+	tokens, calls, err := d.cfg.Index.TokensIn(context.WithoutCancel(ctx), []IndexItem{{Field: "respondent_staff_id", Epoch: firstEpoch, Normalised: normalised, Reference: "person"}})
 	if err != nil {
-		return row, keyError(err)
+		return row, nil, keyError(err)
 	}
 	row.StaffToken = tokens[0]
-	return row, nil
+	return row, indexUses(calls), nil
 }
 
 // Person shows a register row.

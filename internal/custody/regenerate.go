@@ -60,7 +60,7 @@ func (d *Door) regenerate(ctx context.Context, a *asked, receipt pglog.Receipt, 
 	// refers to; nothing to repair.
 	minted := r.minted
 	if minted == nil {
-		minted = &d.cfg.Keys.MintBatch(ctx, []keyring.MintRequest{{ID: keyID(next), Reference: reference(receipt)}})[0]
+		minted = &d.mintBatch(ctx, []keyring.MintRequest{{ID: keyID(next), Reference: reference(receipt)}})[0]
 	}
 	if minted.Err != nil {
 		return pglog.Pending{}, minted.Err

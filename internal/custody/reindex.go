@@ -108,7 +108,7 @@ func (d *Door) tokensIn(ctx context.Context, k *kept, o *opened, epochs generati
 		return nil, nil
 	}
 	items = epochs.expand(items)
-	macs, err := d.cfg.Index.Tokens(ctx, items)
+	macs, err := d.tokensFor(ctx, items)
 	if err != nil {
 		return nil, keyError(err)
 	}

@@ -344,7 +344,7 @@ func (d *Door) lendOneIntake(ctx context.Context, a *asked, receipt pglog.Receip
 	if err != nil {
 		return nil, d.brokenIntake(ctx, a)
 	}
-	lease, err := d.cfg.Keys.LendOne(ctx, r)
+	lease, err := d.lendOne(ctx, r)
 	if errors.Is(err, field.ErrIntegrity) || errors.Is(err, keyring.ErrRetired) {
 		return nil, d.brokenIntake(ctx, a)
 	}

@@ -165,7 +165,7 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 	if err != nil {
 		return nil, err
 	}
-	page, err := d.page(ctx, a, shown, bodies, true)
+	page, err := d.page(ctx, a, shown, bodies, true, receipt)
 	if err != nil {
 		return nil, err
 	}
@@ -176,9 +176,13 @@ func (d *Door) Search(ctx context.Context, c Caller, r SearchRequest) (*Page, er
 }
 
 // page records one intent per record shown in a single append, and opens what
-// is masked.
-func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audit.Body, sealed bool) (*Page, error) {
+// is masked. query is the intent that found them, if there was one.
+func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audit.Body, sealed bool, query ...pglog.Receipt) (*Page, error) {
 	page := &Page{Items: []View{}}
+	if len(shown) == 0 && len(query) > 0 {
+		d.outcomeOf(ctx, a, query, nil, audit.Facts{"outcome": "answered", "hits": 0})
+		return page, nil
+	}
 	if len(shown) == 0 {
 		receipt, err := d.record(ctx, a.body(audit.StageOutcome, "access.result", audit.Facts{"outcome": "answered", "hits": 0}))
 		if err != nil {
@@ -203,14 +207,14 @@ func (d *Door) page(ctx context.Context, a *asked, shown []*asked, bodies []audi
 		}
 		if err != nil {
 			// The page is not answered: none of the others was disclosed.
-			if others := slices.Concat(receipts[:i], receipts[i+1:]); len(others) > 0 {
+			if others := slices.Concat(query, receipts[:i], receipts[i+1:]); len(others) > 0 {
 				d.outcome(ctx, a, others, nil, "unavailable")
 			}
 			return nil, err
 		}
 		page.Items = append(page.Items, *view)
 	}
-	d.outcome(ctx, a, receipts, nil, "answered")
+	d.outcome(ctx, a, slices.Concat(query, receipts), nil, "answered")
 	page.Audit = receiptRef(receipts[0])
 	return page, nil
 }

@@ -272,7 +272,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.reap)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down

@@ -118,6 +118,9 @@ func classifyServer(pg *pgconn.PgError) error {
 	if pg.Code == "ST001" { // keys.hold_index
 		return ErrIndexMoved
 	}
+	if pg.Code == "ST002" { // jobs.answer_for
+		return ErrFenced
+	}
 	return fmt.Errorf("SQLSTATE %s in table %s.%s", pg.Code, pg.SchemaName, pg.TableName)
 }
 

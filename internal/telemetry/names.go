@@ -16,6 +16,7 @@ const (
 	MetricDecisions        = "sealtrail.decisions"          // {decision}, by action, effect and public reason
 	MetricScrubbed         = "sealtrail.scrub.records"      // {record} looked at
 	MetricScrubFindings    = "sealtrail.scrub.findings"     // {record} that are not what was sealed
+	MetricReaped           = "sealtrail.reaped"             // {request} closed as unknown
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
 	MetricLogLeader        = "sealtrail.log.leader"         // 1: this process publishes the log, 0: another one
