@@ -34,10 +34,8 @@ func (w *walker) finish() error {
 	}
 	w.rep.sort(StepTree)
 	w.rep.ok(StepTree)
-	w.rep.ok(StepEntries)
-	w.rep.ok(StepTrails)
 	w.closeSaved()
-	if err := w.checkBlobs(); err != nil {
+	if err := w.closeContents(); err != nil {
 		return err
 	}
 	if err := w.closeCheckpoints(); err != nil {
@@ -159,6 +157,19 @@ func (w *walker) closeCosigned() {
 		w.rep.find(StepWitnesses, Finding{Code: "cosignature_old", Text: say("the newest cosignature, of size %d, is of %s: more than %s ago. Ask the witness itself",
 			"最近的联署(规模 %d)时间为 %s,距今超过 %s。请直接向见证方核实", w.cosigned, seen, limit)})
 	}
+}
+
+// closeContents closes steps 5, 6 and 7.
+func (w *walker) closeContents() error {
+	if w.opts.TreeOnly {
+		for _, step := range []int{StepEntries, StepTrails, StepBlobs} {
+			w.rep.note(step, say("not checked: only the tree was asked for", "未检查:仅要求检查默克尔树"))
+		}
+		return nil
+	}
+	w.rep.ok(StepEntries)
+	w.rep.ok(StepTrails)
+	return w.checkBlobs()
 }
 
 // checkBlobs hashes every stored blob and looks up every named one: step 7.

@@ -52,6 +52,10 @@ type Options struct {
 	// Trails, if not nil, holds the trails of the institution's earlier logs and takes up those of this one. Nil means a log
 	// whose trails all begin in it, or whose first entry is of the kind "log.opened".
 	Trails *Trails
+
+	// TreeOnly leaves the contents of entries alone: steps 1 to 4 and 8 for any tlog-tiles log, whatever it holds. Schema, Entries
+	// and Trails are not used then, and steps 5 to 7 are not checked.
+	TreeOnly bool
 }
 
 // keys is what Options come to when parsed.

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -445,5 +446,35 @@ func TestFilesBesideTheLog(t *testing.T) {
 	notes := rep.Step(verify.StepCheckpoints).Notes
 	if !rep.OK() || len(notes) != 2 || !strings.Contains(notes[0].EN, "evidence/fork-40.txt") {
 		t.Errorf("%s, notes %v\n%s", statuses(rep), notes, findings(rep))
+	}
+}
+
+// Of a log that somebody else made only the tree can be checked, and that is said.
+func TestTreeOnlyLeavesContentsAlone(t *testing.T) {
+	t.Parallel()
+	l := audittest.New(audittest.Config{})
+	for i := range 300 {
+		l.AppendLeaf(fmt.Appendf(nil, "anything %d", i), "x")
+	}
+	l.Publish()
+	opts := verify.Options{VerifierKey: l.VerifierKey(), TreeOnly: true}
+	rep, err := verify.Verify(t.Context(), l.Folder(), opts)
+	if err != nil || !rep.OK() {
+		t.Fatal(err, rep)
+	}
+	for _, step := range []int{verify.StepEntries, verify.StepTrails, verify.StepBlobs} {
+		if s := rep.Step(step); s.Status != verify.NotChecked || len(s.Notes) == 0 {
+			t.Errorf("step %d is %s", step, s.Status)
+		}
+	}
+	for _, path := range []string{audit.EntriesPath(0, 256), audit.TilePath(0, 1, 44), audit.TilePath(1, 0, 1)} {
+		rep, err := verify.Verify(t.Context(), audittest.Flip(l.Folder(), path, 99), opts)
+		if err != nil || rep.OK() {
+			t.Errorf("%s was changed and passes: %v", path, err)
+		}
+	}
+	opts.TreeOnly = false
+	if rep, err := verify.Verify(t.Context(), l.Folder(), opts); err != nil || rep.OK() {
+		t.Errorf("entries of no known form pass: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -13,12 +14,25 @@ import (
 // BenchmarkFullCheck is what "trailcheck verify" does, from files on disk: hash, tree, tiles, canonical form, registry schema,
 // trails, blobs. The goal is 250,000 entries per second of one core at 600 to 800 bytes an entry. It is single-threaded; the
 // figure by CPU time leaves out what other programs of the machine take.
-func BenchmarkFullCheck(b *testing.B) {
+func BenchmarkFullCheck(b *testing.B) { benchmark(b, verify.Options{}) }
+
+// BenchmarkTreeOnly is "trailcheck verify --tree-only": what Tessera's fsck does. With SEALTRAIL_BENCH_LOG it leaves the log in that folder,
+// its key beside it, for fsck to read.
+func BenchmarkTreeOnly(b *testing.B) { benchmark(b, verify.Options{TreeOnly: true}) }
+
+func benchmark(b *testing.B, opts verify.Options) {
+	b.Helper()
 	const n = 200_000
 	l := audittest.New(audittest.Config{})
 	l.PutBlob([]byte("policy bundle"))
 	l.Append(audittest.Bodies(n)...)
 	dir := b.TempDir()
+	if kept := os.Getenv("SEALTRAIL_BENCH_LOG"); kept != "" {
+		dir = kept
+		if err := os.WriteFile(dir+".vkey", []byte(l.VerifierKey()), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
 	if err := audittest.WriteDir(l.Folder(), dir); err != nil {
 		b.Fatal(err)
 	}
@@ -26,7 +40,7 @@ func BenchmarkFullCheck(b *testing.B) {
 	for i := range uint64(n) {
 		size += len(l.Leaf(i))
 	}
-	opts := verify.Options{VerifierKey: l.VerifierKey()}
+	opts.VerifierKey = l.VerifierKey()
 	l = nil
 	b.ReportAllocs()
 	before := cpuTime(b)

@@ -64,6 +64,11 @@ func TestLogsOfTesseraAndOursReadEachOther(t *testing.T) {
 		t.Fatalf("code %d\n%s%s", code, out, errs)
 	}
 	want(t, out, "1 ✓", "4 ✓", "5 ✓", "6 ✓", "7 ✓")
+	code, out, errs = call(t, "verify", "--tree-only", "--key", vkey, dir)
+	if code != exitcode.OK {
+		t.Fatalf("tree only: code %d\n%s%s", code, out, errs)
+	}
+	want(t, out, "1 ✓", "4 ✓", "5 –", "6 –", "7 –", "only the tree was asked for")
 
 	// And its root is ours: one flipped byte of a file that it wrote is found.
 	tile := filepath.Join(dir, audit.TilePath(0, 0, audit.TileWidth))
@@ -75,7 +80,9 @@ func TestLogsOfTesseraAndOursReadEachOther(t *testing.T) {
 	if err := os.WriteFile(tile, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, _ := call(t, "verify", "--key", vkey, dir); code != exitcode.Integrity {
-		t.Errorf("a flipped byte of Tessera's tile passes: code %d\n%s", code, out)
+	for _, also := range [][]string{nil, {"--tree-only"}} {
+		if code, out, _ := call(t, append([]string{"verify", "--key", vkey, dir}, also...)...); code != exitcode.Integrity {
+			t.Errorf("a flipped byte of Tessera's tile passes %v: code %d\n%s", also, code, out)
+		}
 	}
 }

@@ -23,11 +23,13 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	var a against
 	a.register(f)
 	age := f.Duration("max-age", 0, "how old the newest cosignature may be, e.g. 36h; an older one is a finding. Needs --witness. Choose more than the log's quiet times")
+	tree := f.Bool("tree-only", false, "hash and compare, but leave the contents of entries alone: for any tlog-tiles log, whoever made it")
 	rest, code, ok := f.parse(c, args, 1, 2)
 	if !ok {
 		return code
 	}
 	opts, err := a.options()
+	opts.TreeOnly = *tree
 	if err == nil && (*age < 0 || *age > 0 && len(opts.Witnesses) == 0) {
 		err = fmt.Errorf("%w: --max-age is not negative and needs the --witness key: only a witness's statement has a time that the log's keeper cannot choose", errUsage)
 	}

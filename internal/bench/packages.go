@@ -173,5 +173,38 @@ func verifying(ctx context.Context, b *bench) error {
 		Note: fmt.Sprintf("%.0f bytes an entry, from local files, GOMAXPROCS=1; %.0f entries/s by the clock, what other programs took of the core included",
 			of(all[full], "bytes/entry"), of(all[full], "entries/s"))},
 		atLeast(250_000), 0)
+	return b.againstFsck(ctx, s)
+}
+
+// againstFsck compares the check of the tree alone with Tessera's fsck on one goroutine over the same files, both by CPU time.
+func (b *bench) againstFsck(ctx context.Context, s *suite) error {
+	program, log := filepath.Join(b.dir, "tessera"), filepath.Join(b.dir, "verified")
+	if _, err := output(ctx, filepath.Join(b.root, "tools"), "go", "build", "-o", program, "./tessera"); err != nil {
+		return err
+	}
+	s.env = append(s.env, "SEALTRAIL_BENCH_LOG="+log)
+	const treeOnly, entries = "BenchmarkTreeOnly", 200_000
+	var ours, theirs []float64
+	for range b.rounds {
+		f, err := s.once(ctx, treeOnly, "1s")
+		if err != nil {
+			return err
+		}
+		key, err := os.ReadFile(log + ".vkey")
+		if err != nil {
+			return fmt.Errorf("reading the log's key: %w", err)
+		}
+		said, err := output(ctx, b.dir, "env", "GOMAXPROCS=1", program, "-fsck", "-dir", log, "-vkey", string(key))
+		if err != nil {
+			return err
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(said), 64)
+		if err != nil {
+			return fmt.Errorf("reading what fsck took: %w", err)
+		}
+		ours, theirs = append(ours, f["entries/cpu-s"]), append(theirs, entries/seconds)
+	}
+	b.judge(Line{Name: "trailcheck --tree-only, rate to Tessera's fsck", Value: median(ours) / median(theirs), Unit: "x",
+		Note: fmt.Sprintf("%.0f against %.0f entries per CPU-second, the same files, one core each", median(ours), median(theirs))}, atLeast(2), median(theirs))
 	return nil
 }
