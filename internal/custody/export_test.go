@@ -76,3 +76,10 @@ func (d *Door) Forget(r pglog.Receipt) {
 	defer d.debts.mu.Unlock()
 	d.debts.byEntry[r.EntryID()].until = time.Time{}
 }
+
+// Owed is how many intents this process may still answer for.
+func (d *Door) Owed() int {
+	d.debts.mu.Lock()
+	defer d.debts.mu.Unlock()
+	return len(d.debts.byEntry)
+}

@@ -140,6 +140,7 @@ func TestAFencedProcessAnswersNoMore(t *testing.T) {
 		t.Fatalf("closed %d intents, want 1 (%v)", n, err)
 	}
 	h.Say(t.Context(), a, receipt) // it wakes up and answers
+	eventuallyTrue(t, "the answer is written or refused", func() bool { return h.Owed() == 0 })
 	if _, err := h.Read(t.Context(), h.as("ivy"), custody.ReadRequest{ID: created.ID, Purpose: "handle"}); err != nil {
 		t.Fatal(err)
 	}
