@@ -83,6 +83,7 @@ type Server struct {
 	port     int
 	password string
 	sockets  string
+	fill     func(context.Context) error // makes the data folder where there is none
 	// socketsApart is true if sockets had to lie outside the cluster's folder.
 	socketsApart bool
 
@@ -110,6 +111,7 @@ func startAs(ctx context.Context, cfg Config, identity *childproc.Identity) (*Se
 		return nil, fmt.Errorf("locating the cluster's folder: %w", err)
 	}
 	s := &Server{bin: bin, identity: identity, cfg: cfg, port: cfg.Port}
+	s.fill = s.initdb
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -151,7 +153,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if _, err := os.Stat(s.data()); err == nil {
 		return nil
 	}
-	return s.initdb(ctx)
+	return s.fill(ctx)
 }
 
 func (s *Server) loadPassword() error {
@@ -199,16 +201,20 @@ func (s *Server) initdb(ctx context.Context) error {
 		return fmt.Errorf("removing an unfinished cluster: %w", err)
 	}
 	s.cfg.Log.say("creating a private PostgreSQL %d cluster in %s", s.bin.Version, s.cfg.Dir)
-	cmd := exec.CommandContext(ctx, s.bin.Path("initdb"), "-D", fresh, "-U", Superuser,
-		"--pwfile="+s.pwFile(), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums")
-	cmd.Env, cmd.Dir = childproc.Environ(), s.cfg.Dir
+	return s.make(exec.CommandContext(ctx, s.bin.Path("initdb"), "-D", fresh, "-U", Superuser,
+		"--pwfile="+s.pwFile(), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums"), nil)
+}
+
+// make runs the program that fills data.new and makes it the data folder.
+func (s *Server) make(cmd *exec.Cmd, env []string) error {
+	cmd.Env, cmd.Dir = append(childproc.Environ(), env...), s.cfg.Dir
 	if s.identity != nil {
 		s.identity.Apply(cmd)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("creating the cluster: %w: %s", err, strings.TrimSpace(string(out)))
 	}
-	if err := os.Rename(fresh, s.data()); err != nil {
+	if err := os.Rename(s.data()+".new", s.data()); err != nil {
 		return fmt.Errorf("creating the cluster: %w", err)
 	}
 	return nil
