@@ -99,6 +99,9 @@ func (s *Server) openPool(ctx context.Context) error {
 	// processes, costs them more than it gives, and the check of the whole log
 	// should use one core, not all.
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	// A statement that times out while its commit waits for the standby is
+	// called a success by PostgreSQL: deadlines are the client's.
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"
 	cfg.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	s.pool, err = pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
