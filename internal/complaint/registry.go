@@ -59,6 +59,10 @@ type EventKind struct {
 	Item
 	Version int               `json:"version"`
 	Facts   map[string]string `json:"facts"`
+	// Opens says that an intent or event of this kind shows somebody content
+	// of a sealed record, masked or whole. Whoever asks "who opened it?" counts
+	// these.
+	Opens bool `json:"opens"`
 }
 
 // ReasonItem is a code that a validation, the intake or the lifecycle gives
@@ -203,6 +207,19 @@ func (v *Vocabulary) EventsOf(prefix string) []string {
 	var ids []string
 	for _, k := range v.Events {
 		if strings.HasPrefix(k.ID, prefix) {
+			ids = append(ids, k.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// OpeningKinds lists the event kinds that show content of a sealed record,
+// sorted.
+func (v *Vocabulary) OpeningKinds() []string {
+	var ids []string
+	for _, k := range v.Events {
+		if k.Opens {
 			ids = append(ids, k.ID)
 		}
 	}
