@@ -33,12 +33,12 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 			t.Errorf("set %s (-want +got):\n%s", set, diff)
 		}
 	}
-	events := "access.denied access.disclosed access.evidence access.file access.integrity access.list access.log access.looked access.read access.report " +
-		"access.result access.reveal access.search access.trail alias.erased backup.made breakglass.closed breakglass.opened breakglass.reviewed " +
-		"breakglass.used bundle.activated calendar.loaded clock.skew complaint.accepted complaint.amended complaint.archived complaint.assigned " +
-		"complaint.classified complaint.closed complaint.decided complaint.dept_received complaint.extended complaint.file_added complaint.first_response " +
-		"complaint.notified complaint.plan_approved complaint.plan_proposed complaint.reclassified complaint.recorded complaint.refused " +
-		"complaint.restricted complaint.restriction_lifted complaint.review_decided complaint.review_done complaint.review_requested " +
+	events := "access.checked access.denied access.disclosed access.evidence access.file access.integrity access.list access.log access.looked access.read " +
+		"access.report access.result access.reveal access.search access.trail alias.erased backup.made breakglass.closed breakglass.opened " +
+		"breakglass.reviewed breakglass.used bundle.activated calendar.loaded clock.skew complaint.accepted complaint.amended complaint.archived " +
+		"complaint.assigned complaint.classified complaint.closed complaint.decided complaint.dept_received complaint.extended complaint.file_added " +
+		"complaint.first_response complaint.notified complaint.plan_approved complaint.plan_proposed complaint.reclassified complaint.recorded " +
+		"complaint.refused complaint.restricted complaint.restriction_lifted complaint.review_decided complaint.review_done complaint.review_requested " +
 		"complaint.review_started complaint.withdrawn confirmation_letter.sent contact.logged definitions.loaded disclosure.approved disclosure.confirmed " +
 		"disclosure.produced disclosure.refused disclosure.requested duty.appointed duty.ended erasure.approved erasure.irrecoverable erasure.kept " +
 		"erasure.reduced erasure.refused erasure.requested erasure.shredded grant.expired grant.issued grant.refused grant.requested grant.revoked " +
