@@ -54,7 +54,9 @@ func (p *Publisher) load(ctx context.Context, head pglog.Head) (*edge, error) {
 		return nil, behind(head.Size, e.published.Size)
 	}
 	if !p.compared { // once: later rounds only extend what this compared
-		if err := p.compareSigned(ctx, e.published, head); err != nil {
+		c := &comparing{cfg: CompareConfig{Source: p.cfg.Source, Store: p.cfg.Store, Witnesses: p.cfg.Witnesses, Deadline: p.cfg.WitnessDeadline},
+			shard: p.shard, verifier: p.verifier}
+		if _, err := c.compare(ctx); err != nil {
 			return nil, err
 		}
 		p.compared = true
@@ -98,40 +100,8 @@ func (p *Publisher) loadTiles(ctx context.Context, e *edge) (err error) {
 	return nil
 }
 
-// compareSigned compares what the database signed since the published checkpoint, if anything, with the database's own leaves,
-// and the published root with the database's. It is what refuses yesterday's database that grew on.
-func (p *Publisher) compareSigned(ctx context.Context, published audit.Checkpoint, head pglog.Head) error {
-	signed, err := p.cfg.Source.Checkpoints(ctx, published.Size)
-	if err != nil {
-		return err
-	}
-	roots, largest := map[uint64][32]byte{}, published.Size
-	for _, c := range signed {
-		if c.Note == nil {
-			continue
-		}
-		if c.Size > head.Size {
-			return behind(head.Size, c.Size)
-		}
-		roots[c.Size], largest = c.Root, c.Size
-	}
-	if published.Size > 0 {
-		roots[published.Size] = published.Root
-	}
-	tree := &audit.Tree{}
-	return p.cfg.Source.Hashes(ctx, 0, largest, func(hash [32]byte) error {
-		if err := tree.Append(hash); err != nil {
-			return err
-		}
-		if root, ok := roots[tree.Size()]; ok && root != tree.Root() {
-			return p.fork(ctx, audit.Checkpoint{Origin: p.shard.Origin, Size: tree.Size(), Root: tree.Root()})
-		}
-		return nil
-	})
-}
-
 // rebuild returns an empty edge at the start of the log; the next grow writes every tile again. published stays what the next
-// checkpoint must extend, and compareSigned has shown that the database still has its root.
+// checkpoint must extend, and the comparison has shown that the database still has its root.
 func (p *Publisher) rebuild(_ context.Context, published audit.Checkpoint) (*edge, error) {
 	return &edge{tree: &audit.Tree{}, published: published}, nil
 }
@@ -229,17 +199,5 @@ func partialTiles(from, to uint64) []string {
 
 // fork keeps the evidence and returns an error that wraps [ErrFork]. other is what the database says.
 func (p *Publisher) fork(ctx context.Context, other audit.Checkpoint) error {
-	err := fmt.Errorf("log %s at size %d: %w", p.shard.Folder(), other.Size, ErrFork)
-	evidence := fmt.Appendf(nil, "Two roots of one log at one size, or a tree that does not extend the published one.\n\n"+
-		"--- the database's leaves give:\n%s", other.Marshal())
-	if published, e := p.cfg.Store.Get(ctx, audit.CheckpointPath); e == nil {
-		evidence = fmt.Appendf(evidence, "\n--- published checkpoint:\n%s", published)
-	}
-	if atSize, e := p.cfg.Store.Get(ctx, audit.CheckpointSizePath(other.Size)); e == nil {
-		evidence = fmt.Appendf(evidence, "\n--- published checkpoint of that size:\n%s", atSize)
-	}
-	if signed, e := p.cfg.Source.Checkpoints(ctx, other.Size); e == nil && len(signed) > 0 && signed[0].Size == other.Size {
-		evidence = fmt.Appendf(evidence, "\n--- audit.checkpoint of that size:\n%s", signed[0].Note)
-	}
-	return errors.Join(err, p.cfg.Store.Put(ctx, fmt.Sprintf("evidence/fork-%d.txt", other.Size), evidence))
+	return forked{p.cfg.Store, p.cfg.Source, other, nil}.keep(ctx)
 }

@@ -368,8 +368,11 @@ func TestWitnessRefusesARewrittenLog(t *testing.T) {
 	rewritten := newEnv(t)
 	rewritten.signer = e.signer
 	rewritten.grow(8)
-	if err := rewritten.publisher(w.client(t)).Publish(t.Context()); err != nil {
-		t.Fatal(err) // a witness that is not required never blocks
+	if err := rewritten.publisher(w.client(t)).Publish(t.Context()); !errors.Is(err, publish.ErrFork) || rewritten.checkpoint().Size != 0 {
+		t.Fatalf("asked before the first signature: %v, want ErrFork and nothing published", err)
+	}
+	if err := rewritten.publisher(mute{w.client(t)}).Publish(t.Context()); err != nil {
+		t.Fatal(err) // a witness that is not required and cannot be asked never blocks
 	}
 	if p := rewritten.checkpoint(); p.Size != 8 {
 		t.Fatalf("size %d", p.Size)
