@@ -123,9 +123,15 @@ func (w *walker) closeSaved() {
 	switch {
 	case len(w.keys.witnesses) == 0:
 		w.rep.note(StepWitnesses, say("not checked: no witness", "未检查:没有见证方"))
+	case !w.keys.policy.NeedsWitnesses():
+		w.rep.note(StepWitnesses, say("not checked: the policy asks for no witness", "未检查:策略未要求见证方"))
 	case !w.anyCosigned:
-		w.rep.find(StepWitnesses, Finding{Code: "not_cosigned", Path: audit.CheckpointPath,
-			Text: say("fewer than %d of the %d witnesses cosigned any checkpoint", "没有任何检查点获得 %d/%d 个见证方联署", w.keys.quorum, len(w.keys.witnesses))})
+		f := Finding{Code: "not_cosigned", Path: audit.CheckpointPath,
+			Text: say("no checkpoint is cosigned by a quorum of the policy's %d witnesses", "没有任何检查点获得策略所列 %d 个见证方的法定联署", len(w.keys.witnesses))}
+		if q := w.keys.quorum; q > 0 {
+			f.Text = say("fewer than %d of the %d witnesses cosigned any checkpoint", "没有任何检查点获得 %d/%d 个见证方联署", q, len(w.keys.witnesses))
+		}
+		w.rep.find(StepWitnesses, f)
 	default:
 		w.closeCosigned()
 	}

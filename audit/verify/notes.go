@@ -2,10 +2,7 @@ package verify
 
 import (
 	"fmt"
-	"slices"
 	"time"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/sealtrail/sealtrail/audit"
 )
@@ -13,12 +10,12 @@ import (
 // signed is a checkpoint with what its signature lines turned out to be.
 type signed struct {
 	audit.Checkpoint
-	byLog      bool     // signed by the log's key
-	cosigned   []string // names of the witnesses whose cosignature holds
-	times      []time.Time
-	unknown    int    // lines by keys that we do not know
-	problem    string // why the log's own signature does not hold
-	witProblem string // a line that claims a witness's key or name and does not verify
+	byLog      bool        // signed by the log's key
+	seen       []time.Time // by witness of the policy: when it cosigned; zero: it did not
+	cosigned   int         // how many did
+	unknown    int         // lines by keys that we do not know
+	problem    string      // why the log's own signature does not hold
+	witProblem string      // a line that claims a witness's key or name and does not verify
 }
 
 // open splits a note and verifies each line against the known keys. The error is about the form of the note only.
@@ -31,7 +28,7 @@ func (k *keys) open(msg []byte) (*signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signed{Checkpoint: c}
+	s := &signed{Checkpoint: c, seen: make([]time.Time, len(k.witnesses))}
 	log := k.log(c.Origin)
 	for _, sig := range n.Sigs {
 		switch {
@@ -56,8 +53,9 @@ func (k *keys) open(msg []byte) (*signed, error) {
 
 // witness judges one line that is not the log's. A line that bears a witness's key id under another name is a damaged line,
 // not an unknown witness.
-func (s *signed) witness(witnesses []note.Verifier, text []byte, sig audit.NoteSignature) {
-	for _, w := range witnesses {
+func (s *signed) witness(witnesses []audit.PolicyWitness, text []byte, sig audit.NoteSignature) {
+	for i := range witnesses {
+		w := witnesses[i].Verifier()
 		if sig.KeyID != w.KeyHash() {
 			continue
 		}
@@ -65,29 +63,26 @@ func (s *signed) witness(witnesses []note.Verifier, text []byte, sig audit.NoteS
 			s.witProblem = fmt.Sprintf("cosignature of %s does not verify", w.Name())
 			return
 		}
-		made := audit.CosignatureTime(sig.Sig)
-		if i := slices.Index(s.cosigned, sig.Name); i >= 0 { // asked again for the same checkpoint: the later time counts
-			if made.After(s.times[i]) {
-				s.times[i] = made
-			}
-			return
+		if s.seen[i].IsZero() {
+			s.cosigned++
 		}
-		s.cosigned, s.times = append(s.cosigned, sig.Name), append(s.times, made)
+		if made := audit.CosignatureTime(sig.Sig); made.After(s.seen[i]) { // asked again for the same checkpoint: the later time counts
+			s.seen[i] = made
+		}
 		return
 	}
-	for _, w := range witnesses {
-		if sig.Name == w.Name() {
-			s.witProblem = fmt.Sprintf("line in the name of %s by another key", w.Name())
+	for i := range witnesses {
+		if name := witnesses[i].Verifier().Name(); sig.Name == name {
+			s.witProblem = fmt.Sprintf("line in the name of %s by another key", name)
 			return
 		}
 	}
 	s.unknown++
 }
 
-// seenAt returns the time at which or after which quorum of the witnesses cosigned; there are at least so many.
-func (s *signed) seenAt(quorum int) time.Time {
-	times := slices.SortedFunc(slices.Values(s.times), func(a, b time.Time) int { return b.Compare(a) })
-	return times[max(quorum, 1)-1]
+// seenAt returns the latest time at or after which a quorum cosigned; ok is false if none did.
+func (s *signed) seenAt(policy *audit.WitnessPolicy) (time.Time, bool) {
+	return policy.Newest(func(i int) time.Time { return s.seen[i] })
 }
 
 // genuine reports whether the log's key signed the checkpoint and no line of the note is damaged.

@@ -32,6 +32,10 @@ type Options struct {
 	Witnesses []string
 	Quorum    int
 
+	// Policy, if not nil, takes the place of Witnesses and Quorum: its quorum of groups decides. Its logs' keys are used beside
+	// VerifierKey, which may then be empty.
+	Policy *audit.WitnessPolicy
+
 	// MaxAge, if not 0, is how old the newest cosignature may be; an older one is a finding of step 2. It needs Witnesses. Only
 	// the witness's statement has a time that the log's keeper cannot choose: a log that was put back to an older state shows it.
 	// [VerifyAll] holds only the last log of each institution to it. Now is the time of the comparison; zero means the clock's.
@@ -61,13 +65,20 @@ type Options struct {
 // keys is what Options come to when parsed.
 type keys struct {
 	logs      []note.Verifier
-	witnesses []note.Verifier
-	quorum    int
+	witnesses []audit.PolicyWitness
+	policy    *audit.WitnessPolicy
+	quorum    int // of the short form; 0 with a policy file
 }
 
 func (o *Options) parse() (*keys, error) {
-	k := &keys{quorum: o.Quorum}
-	for line := range strings.Lines(o.VerifierKey) {
+	k := &keys{policy: o.Policy}
+	lines := o.VerifierKey
+	if o.Policy != nil {
+		for _, l := range o.Policy.Logs() {
+			lines += "\n" + l.VerifierKey
+		}
+	}
+	for line := range strings.Lines(lines) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
@@ -81,23 +92,34 @@ func (o *Options) parse() (*keys, error) {
 	if len(k.logs) == 0 {
 		return nil, fmt.Errorf("%w: no verifier key", ErrOptions)
 	}
-	for _, w := range o.Witnesses {
-		v, err := audit.NewCosignatureVerifier(strings.TrimSpace(w))
-		if err != nil {
-			return nil, fmt.Errorf("%w: witness key: %w", ErrOptions, err)
-		}
-		k.witnesses = append(k.witnesses, v)
+	if err := o.parseWitnesses(k); err != nil {
+		return nil, err
 	}
-	if k.quorum == 0 {
-		k.quorum = len(k.witnesses)
-	}
-	if o.MaxAge < 0 || o.MaxAge > 0 && len(k.witnesses) == 0 {
+	if o.MaxAge < 0 || o.MaxAge > 0 && !k.policy.NeedsWitnesses() {
 		return nil, fmt.Errorf("%w: a greatest age needs a witness, and is not negative", ErrOptions)
 	}
-	if k.quorum < 0 || k.quorum > len(k.witnesses) {
-		return nil, fmt.Errorf("%w: quorum %d of %d witnesses", ErrOptions, o.Quorum, len(k.witnesses))
-	}
 	return k, nil
+}
+
+// parseWitnesses takes the policy, or makes one of the short form.
+func (o *Options) parseWitnesses(k *keys) (err error) {
+	if k.policy != nil && (len(o.Witnesses) > 0 || o.Quorum != 0) {
+		return fmt.Errorf("%w: a policy already says which witnesses count", ErrOptions)
+	}
+	if k.policy == nil {
+		list := make([]string, len(o.Witnesses))
+		for i, w := range o.Witnesses {
+			list[i] = strings.TrimSpace(w)
+		}
+		if k.policy, err = audit.NewWitnessPolicy(o.Quorum, list...); err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+		if k.quorum = o.Quorum; k.quorum == 0 {
+			k.quorum = len(list)
+		}
+	}
+	k.witnesses = k.policy.Witnesses()
+	return nil
 }
 
 // log returns the key of the log with that origin.

@@ -115,10 +115,10 @@ func (w *walker) cosignatures(s *signed, path string) {
 	if s.witProblem != "" {
 		w.rep.find(StepWitnesses, Finding{Code: "cosignature", Path: path, Text: say("%s", "联署不成立:%s", s.witProblem)})
 	}
-	if n := len(s.cosigned); n == 0 || n < w.keys.quorum || !s.byLog {
+	seen, ok := s.seenAt(w.keys.policy)
+	if !ok || !s.byLog {
 		return
 	}
-	seen := s.seenAt(w.keys.quorum)
 	if !w.anyCosigned || s.Size > w.cosigned || s.Size == w.cosigned && seen.After(w.cosignedAt) {
 		w.cosigned, w.cosignedAt, w.anyCosigned = s.Size, seen, true
 	}
@@ -151,7 +151,7 @@ func (w *walker) openOne(raw []byte, step int, label string) error {
 		f.Code, f.Text = "other_log", say("is of log %q, this one is %q", "属于日志 %q,而非本日志 %q", s.Origin, w.head.Origin)
 	case s.problem != "":
 		f.Code, f.Text = "saved_signature", say("%s: it proves nothing", "%s:不能作为证明", s.problem)
-	case step == StepWitnesses && (s.witProblem != "" || len(s.cosigned) == 0):
+	case step == StepWitnesses && (s.witProblem != "" || s.cosigned == 0):
 		f.Code, f.Text = "saved_cosignature", say("bears no cosignature of a given witness", "没有所列见证方的联署")
 	case s.Size > w.head.Size:
 		f.Code, f.Got = "log_shorter", hex.EncodeToString(w.head.Root[:])

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/exitcode"
 )
@@ -108,7 +109,7 @@ func (c *console) fail(err error) exitcode.Code {
 	case errors.Is(err, context.Canceled):
 		return exitcode.Interrupted
 	case errors.Is(err, verify.ErrOptions):
-		c.hint(verify.Text{EN: "check the files of --key (a log's key, not a witness's), --pinned and --witness", ZH: "请检查 --key(日志的公钥,不是见证方的)、--pinned 与 --witness 所给的文件"}.In(c.lang))
+		c.hint(verify.Text{EN: "check the files of --key (a log's key, not a witness's), --pinned, --witness and --policy", ZH: "请检查 --key(日志的公钥,不是见证方的)、--pinned、--witness 与 --policy 所给的文件"}.In(c.lang))
 		return exitcode.Usage
 	case errors.Is(err, errUsage):
 		c.hint(verify.Text{EN: "trailcheck <command> --help shows its flags", ZH: "trailcheck <命令> --help 显示其参数"}.In(c.lang))
@@ -192,6 +193,7 @@ func (l *list) Set(v string) error {
 type against struct {
 	keys, pinned, witnesses, witnessed list
 	quorum                             int
+	policy                             string
 }
 
 func (a *against) register(f *flags) {
@@ -200,16 +202,20 @@ func (a *against) register(f *flags) {
 	f.Var(&a.witnesses, "witness", "a witness's verifier key, or a `file` with it; may be repeated")
 	f.Var(&a.witnessed, "witness-checkpoint", "`file` with a checkpoint that a witness saved; may be repeated")
 	f.IntVar(&a.quorum, "quorum", 0, "how many witnesses must have cosigned; 0 means all that are given")
+	f.StringVar(&a.policy, "policy", "", "`file` with a witness policy (C2SP tlog-policy) instead of --witness and --quorum; keys of its log lines count as --key")
 }
 
 // options reads the files and returns what package verify wants. Every entry is compared with the registry's schema.
 func (a *against) options() (verify.Options, error) {
 	o := verify.Options{Quorum: a.quorum, Schema: newSchema().check}
 	var err error
-	if len(a.keys) == 0 {
+	if err = a.readPolicy(&o); err != nil {
+		return o, err
+	}
+	if len(a.keys) == 0 && (o.Policy == nil || len(o.Policy.Logs()) == 0) {
 		return o, fmt.Errorf("%w: --key is required: the log's verifier key, from elsewhere than the folder", errUsage)
 	}
-	if len(a.witnessed) > 0 && len(a.witnesses) == 0 {
+	if len(a.witnessed) > 0 && len(a.witnesses) == 0 && o.Policy == nil {
 		return o, fmt.Errorf("%w: --witness-checkpoint needs the --witness key that it bears; without one, give it as --pinned", errUsage)
 	}
 	var keys []string
@@ -219,6 +225,11 @@ func (a *against) options() (verify.Options, error) {
 			return o, err
 		}
 		keys = append(keys, text)
+	}
+	if o.Policy != nil {
+		for _, l := range o.Policy.Logs() {
+			keys = append(keys, l.VerifierKey)
+		}
 	}
 	o.VerifierKey = strings.Join(keys, "\n")
 	for _, w := range a.witnesses {
@@ -233,6 +244,24 @@ func (a *against) options() (verify.Options, error) {
 	}
 	o.WitnessCheckpoints, err = readAll(a.witnessed)
 	return o, err
+}
+
+// readPolicy reads the witness policy, if one is named.
+func (a *against) readPolicy(o *verify.Options) error {
+	if a.policy == "" {
+		return nil
+	}
+	if len(a.witnesses) > 0 || a.quorum != 0 {
+		return fmt.Errorf("%w: --policy says which witnesses count: leave out --witness and --quorum", errUsage)
+	}
+	data, err := os.ReadFile(a.policy)
+	if err != nil {
+		return fmt.Errorf("%w: reading the policy: %w", errUsage, err)
+	}
+	if o.Policy, err = audit.ParseWitnessPolicy(data); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return nil
 }
 
 // keyText returns the content of the file of that name, or the name itself if it looks like a key.

@@ -30,8 +30,8 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	}
 	opts, err := a.options()
 	opts.TreeOnly = *tree
-	if err == nil && (*age < 0 || *age > 0 && len(opts.Witnesses) == 0) {
-		err = fmt.Errorf("%w: --max-age is not negative and needs the --witness key: only a witness's statement has a time that the log's keeper cannot choose", errUsage)
+	if err == nil && (*age < 0 || *age > 0 && len(opts.Witnesses) == 0 && opts.Policy == nil) {
+		err = fmt.Errorf("%w: --max-age is not negative and needs the --witness key or a --policy: only a witness's statement has a time that the log's keeper cannot choose", errUsage)
 	}
 	if err != nil {
 		return c.fail(err)
