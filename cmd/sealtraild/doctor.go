@@ -90,7 +90,7 @@ func (d *doctorCommand) database(ctx context.Context) diagnosis {
 // standby asks what serve asks before it starts: whether an acknowledged entry
 // lives on one node only.
 func (d *doctorCommand) standby(ctx context.Context) diagnosis {
-	found := diagnosis{what: "synchronous standby", next: "give PostgreSQL one (synchronous_standby_names), or accept a single node with --accept-single-node"}
+	found := diagnosis{what: "synchronous standby", next: "give PostgreSQL one (synchronous_standby_names), or accept a single node in the log: sealtraild trail accept-single-node"}
 	conn, err := d.connect(ctx)
 	if err != nil {
 		found.err = err
@@ -99,8 +99,12 @@ func (d *doctorCommand) standby(ctx context.Context) diagnosis {
 	defer conn.Close(ctx)
 	var names string
 	if found.err = conn.QueryRow(ctx, "show synchronous_standby_names").Scan(&names); found.err == nil && names == "" {
+		if accepted, err := d.singleNodeAccepted(ctx); err == nil && accepted {
+			found.what += ": none, a single node is accepted in the log"
+			return found
+		}
 		if d.AcceptNode {
-			found.what += ": none, a single node is accepted"
+			found.what += ": none, a single node will be accepted in the log at the start of serve"
 			return found
 		}
 		found.err = errors.New("none: an entry that was acknowledged can be lost with its node; serve refuses to start")

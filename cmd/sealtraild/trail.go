@@ -18,6 +18,8 @@ import (
 type trailCommand struct {
 	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published, and each complaint with the log."`
 	Key   trailKey   `cmd:"" help:"Print the log's verifier key, for auditors and witnesses to pin."`
+
+	AcceptSingleNode trailAccept `cmd:"" help:"Say in the log that what was acknowledged may be lost with the one database node."`
 }
 
 type trailCheck struct {

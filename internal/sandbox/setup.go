@@ -168,7 +168,7 @@ func (s *Sandbox) serveFlags() []string {
 		"--vault-role-file", s.path("credentials", "role-id"), "--vault-secret-file", s.path("credentials", "secret-id"),
 		"--issuer", s.issuer.Issuer(), "--audience", s.issuer.Audience(), "--jwks-file", s.path("jwks.json"),
 		"--published", s.Published(), "--witness", s.WitnessURL + "=" + s.WitnessKey,
-		"--adopt-norm", "2024-01-01", "--accept-single-node",
+		"--adopt-norm", "2024-01-01",
 	}, s.cfg.ServeArgs...)
 }
 
@@ -186,7 +186,7 @@ func (s *Sandbox) environment() string {
 		{"SEALTRAIL_JWKS_FILE", s.path("jwks.json")},
 		{"SEALTRAIL_PUBLISHED", s.Published()},
 		{"SEALTRAIL_WITNESSES", s.WitnessURL + "=" + s.WitnessKey},
-		{"SEALTRAIL_ADOPT_NORM", "2024-01-01"}, {"SEALTRAIL_ACCEPT_SINGLE_NODE", "true"},
+		{"SEALTRAIL_ADOPT_NORM", "2024-01-01"},
 	} {
 		fmt.Fprintf(&b, "%s='%s'\n", v[0], v[1])
 	}
@@ -195,7 +195,8 @@ func (s *Sandbox) environment() string {
 
 func host(base string) string { return strings.TrimPrefix(base, "http://") }
 
-// found enters the two founders, before the service runs.
+// found enters the two founders and the acceptance of a single node, before the
+// service runs.
 func (s *Sandbox) found(ctx context.Context) error {
 	api, err := freeAddress()
 	if err != nil {
@@ -206,7 +207,10 @@ func (s *Sandbox) found(ctx context.Context) error {
 		return err
 	}
 	s.API, s.Ops = "http://"+api, "http://"+ops
-	return s.operate(ctx, append([]string{"institution", "found", "--first", "sec-lin:security:S-0001", "--second", "sec-wu:security:S-0002"}, s.serveFlags()...)...)
+	if err := s.operate(ctx, append([]string{"institution", "found", "--first", "sec-lin:security:S-0001", "--second", "sec-wu:security:S-0002"}, s.serveFlags()...)...); err != nil {
+		return err
+	}
+	return s.operate(ctx, "trail", "accept-single-node", "--institution", Institution, "--confirm", Institution, "--database-url-file", s.path("credentials", "database-url"))
 }
 
 // StartService starts the service and waits until it is ready.

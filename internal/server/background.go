@@ -32,31 +32,14 @@ func (s *Server) selfCheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !s.cfg.AcceptNode {
-		single, err := s.singleNode(ctx)
-		if err != nil {
-			return err
-		}
-		if single {
-			return fmt.Errorf("%w: no synchronous standby; give one, or accept a single node with --accept-single-node", ErrUnfit)
-		}
-	}
 	if len(found) == 0 {
-		return nil
+		return s.checkNode(ctx)
 	}
 	lines := make([]string, len(found))
 	for i, w := range found {
 		lines[i] = w.String()
 	}
 	return fmt.Errorf("%w: %s", ErrUnfit, strings.Join(lines, "; "))
-}
-
-func (s *Server) singleNode(ctx context.Context) (bool, error) {
-	var standbys string
-	if err := s.pool.QueryRow(ctx, "show synchronous_standby_names").Scan(&standbys); err != nil {
-		return false, fmt.Errorf("asking for standbys: %w", err)
-	}
-	return standbys == "", nil
 }
 
 func (s *Server) api(ctx context.Context) (http.Handler, error) {

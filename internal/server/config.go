@@ -43,7 +43,7 @@ type Config struct {
 	FileConfig `embed:""`
 
 	AdoptNorm   string        `help:"Date (YYYY-MM-DD) from which the institution adopts the norm's own time limits beside the law's; an entry says so. Empty: law only." env:"SEALTRAIL_ADOPT_NORM"`
-	AcceptNode  bool          `name:"accept-single-node" help:"Accept that acknowledged writes live on one database node only." env:"SEALTRAIL_ACCEPT_SINGLE_NODE"`
+	AcceptNode  bool          `name:"accept-single-node" help:"Say in the log, at the start, that acknowledged writes may live on one database node only; as sealtraild trail accept-single-node." env:"SEALTRAIL_ACCEPT_SINGLE_NODE"`
 	ScrubWithin time.Duration `help:"Within which time every record is opened and authenticated in the background; 0: never." default:"720h" env:"SEALTRAIL_SCRUB_WITHIN"`
 	CheckEvery  time.Duration `help:"How often the stored log is compared with the published one." default:"1m" env:"SEALTRAIL_CHECK_EVERY"`
 	Profile     bool          `help:"Serve /debug/pprof/ on the ops address, which must then be a loopback one." env:"SEALTRAIL_PPROF"`
