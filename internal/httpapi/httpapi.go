@@ -61,6 +61,7 @@ type Door interface {
 	Sealed
 	MasterKeys
 	Erasing
+	Checking
 }
 
 // Filing is the door's part about attachments and recordings.
@@ -187,6 +188,7 @@ func build(cfg Config) (*service, error) {
 	s.files()
 	s.people()
 	s.access()
+	s.checks()
 	s.disclosure()
 	s.intake()
 	s.keys()
