@@ -158,6 +158,7 @@ func (d *Door) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { d.followSuite(ctx) })
 	beside.Go(func() { d.beats(ctx) })
+	beside.Go(func() { d.watchInvestigations(ctx) })
 	defer d.retire(context.WithoutCancel(ctx))
 	defer beside.Wait()
 	again := time.NewTicker(lateEvery)

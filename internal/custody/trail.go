@@ -32,28 +32,39 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 	if err != nil {
 		return nil, err
 	}
-	entries, err := d.cfg.Log.Trail(ctx, subjectOf(id), trailLimit)
-	if err != nil {
-		return nil, logError(err)
-	}
-	receipt, err := d.record(ctx, a.intent("access.trail", nil, audit.Facts{"entries": len(entries)}))
+	veil, err := d.curtain(ctx, c.Person, a.subject.Roles)
 	if err != nil {
 		return nil, err
 	}
-	trail := &Trail{ID: id, Erased: a.erased, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision), Audit: receiptRef(receipt)}
-	oversees := slices.ContainsFunc(a.subject.Roles, func(role string) bool { return slices.Contains(overseers(), role) })
+	entries, err := veil.trail(ctx, subjectOf(id), trailLimit)
+	if err != nil {
+		return nil, err
+	}
+	trail := &Trail{ID: id, Erased: a.erased, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision)}
 	for _, e := range entries {
 		item, reason, err := d.trailItem(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		if reason == recusedReason && !oversees {
+		if reason == recusedReason && !a.oversees() {
 			continue
 		}
 		trail.Items = append(trail.Items, item)
 	}
+	// The number is of those that are shown: the next reader sees it.
+	receipt, err := d.record(ctx, a.intent("access.trail", nil, audit.Facts{"entries": len(trail.Items)}))
+	if err != nil {
+		return nil, err
+	}
+	trail.Audit = receiptRef(receipt)
 	d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "answered")
 	return trail, nil
+}
+
+// oversees says whether the caller may learn names and reasons that a colleague
+// may not.
+func (a *asked) oversees() bool {
+	return slices.ContainsFunc(a.subject.Roles, func(role string) bool { return slices.Contains(overseers(), role) })
 }
 
 // trailItem shows one entry; reason is the true one of its decision.
