@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,11 @@ func comparing(ctx context.Context, b *bench) (err error) {
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	list = append(list, peers...)
+	carried, err := in.throughHTTP()
+	if err != nil {
+		return err
+	}
+	list = append(list, b.ownLoop(carriedName, carried, func(ctx context.Context) error { return in.drained(ctx) }))
 	clients := []int{1, 32}
 	if b.long {
 		clients = append(clients, 128)
@@ -98,6 +104,7 @@ const (
 	trillianName = "Trillian"
 	tesseraName  = "Tessera POSIX"
 	oursName     = "ours"
+	carriedName  = "ours through HTTP"
 )
 
 // ratioGoals are audit.md's, at 32 clients; the others are only reported.
@@ -118,7 +125,7 @@ func (b *bench) judgeLogs(clients int, list []contestant, loads map[string][]loa
 			fmt.Sprintf("p50 %.0f us, p99 %.0f us; %d pushed back", l.mid(floorSide, p50Of), l.mid(floorSide, p99Of), l.refused(floorSide)))
 	}
 	for _, c := range list {
-		if c.name == oursName {
+		if c.name == oursName || c.name == carriedName {
 			continue
 		}
 		p := pair{loads[c.name], loads[oursName]}
@@ -137,6 +144,32 @@ func counted(clients int) string {
 		return "1 client"
 	}
 	return fmt.Sprintf("%d clients", clients)
+}
+
+// throughHTTP appends as an application does that has nothing to do with complaints: one dry check of a decision, one entry. Token,
+// decision and JSON are in it, so it has no ratio.
+func (in *installation) throughHTTP() (act, error) {
+	token, err := in.Token("intake-li")
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost, transport.DisableCompression = 256, true
+	c := &client{base: in.API, token: token, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+	question := []byte(`{"items":[{"action":"create"}]}`)
+	return func(ctx context.Context, _ int) error {
+		return c.do(ctx, http.MethodPost, "/v1/decisions:check", question, http.StatusOK)
+	}, nil
+}
+
+// drained waits until the service's own log has sequenced everything.
+func (in *installation) drained(ctx context.Context) error {
+	pool, err := in.pool(ctx, in.DatabaseName)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return untilSequenced(ctx, pool)
 }
 
 // chain inserts the bytes that Append would store with a hash over them and the
