@@ -26,6 +26,7 @@ const (
 type Config struct {
 	Pool        *pgxpool.Pool // connects as sealtrail_app; required. Each writer of Run holds one of its connections
 	Institution string        // whose log; required
+	Ready       func() error  // asked before each append: an error refuses it, wrapping ErrUnavailable; nil = always ready
 	Deadline    time.Duration // longest wait of Append; 0 = DefaultDeadline
 	MaxBatch    int           // entries to one commit; 0 = DefaultMaxBatch
 	MaxQueue    int           // entries that may wait; 0 = DefaultMaxQueue; beyond it Append answers ErrUnavailable at once
@@ -80,6 +81,11 @@ type prepared struct {
 
 // prepare fills institution and nonce where the caller left them empty and encodes the bodies.
 func (l *Log) prepare(bodies []audit.Body) ([]prepared, error) {
+	if l.cfg.Ready != nil {
+		if err := l.cfg.Ready(); err != nil {
+			return nil, fmt.Errorf("preparing entries: %w: %w", ErrUnavailable, err)
+		}
+	}
 	out := make([]prepared, len(bodies))
 	for i := range bodies {
 		b := bodies[i] // a copy: the caller's body is not changed

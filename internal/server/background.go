@@ -63,6 +63,7 @@ func (s *Server) checks() []httpapi.Check {
 		{Name: "vault", Check: func(context.Context) error { return errors.Join(s.login.Err(), s.keys.Health()) }},
 		{Name: "audit-writable", Check: s.auditWritable},
 		{Name: "log-moving", Check: s.logMoving},
+		{Name: "log-standing", Check: func(context.Context) error { return s.standing.Err() }},
 		{Name: "policy", Check: func(context.Context) error {
 			if digest, _ := s.policy.Bundle(); digest == "" {
 				return errors.New("no policy bundle is active")

@@ -84,8 +84,12 @@ func (s *Server) checkNode(ctx context.Context) error {
 		return err
 	}
 	if !accepted && s.cfg.AcceptNode {
-		if accepted, err = AcceptSingleNode(ctx, s.pool, s.cfg.Institution, "service", true); err != nil {
-			return err
+		accepted = true
+		// Into a database that is not the published one nothing is written, not even this; acceptNode writes it when it is.
+		if _, err := s.compareOnce(ctx); err == nil {
+			if accepted, err = AcceptSingleNode(ctx, s.pool, s.cfg.Institution, "service", true); err != nil {
+				return err
+			}
 		}
 	}
 	if !accepted {
@@ -94,6 +98,25 @@ func (s *Server) checkNode(ctx context.Context) error {
 	}
 	s.log.WarnContext(ctx, "no synchronous standby: a single node is accepted", slog.String("institution", s.cfg.Institution))
 	return nil
+}
+
+// acceptNode makes the flag --accept-single-node an entry, if the start could
+// not.
+func (s *Server) acceptNode(ctx context.Context) error {
+	if !s.cfg.AcceptNode {
+		return nil
+	}
+	return s.standing.during(func(ctx context.Context) error {
+		single, err := s.singleNode(ctx)
+		if err == nil && single {
+			_, err = AcceptSingleNode(ctx, s.pool, s.cfg.Institution, "service", true)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "acceptance of a single node is no entry yet", slog.String("cause", err.Error()))
+		}
+		<-ctx.Done()
+		return nil
+	})(ctx)
 }
 
 func (s *Server) singleNode(ctx context.Context) (bool, error) {

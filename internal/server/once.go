@@ -25,6 +25,11 @@ func Once(ctx context.Context, cfg Config, logs io.Writer, act func(context.Cont
 	if err := s.login.Now(ctx); err != nil {
 		return err
 	}
+	if cfg.Published == "" {
+		s.standing.set(nil) // a command that is not told where the log lies: the service compares
+	} else if _, err := s.compareOnce(ctx); err != nil {
+		return err
+	}
 	if err := s.publisher.ensure(ctx); err != nil {
 		return err
 	}

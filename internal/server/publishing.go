@@ -52,6 +52,11 @@ func newPublishing(ctx context.Context, s *Server) (*publishing, error) {
 // Run opens this year's log, and next year's when it comes, and publishes each
 // log until ctx ends.
 func (p *publishing) Run(ctx context.Context) error {
+	p.mu.Lock()
+	clear(p.running)
+	clear(p.leases)
+	p.vkeys = ""
+	p.mu.Unlock()
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return every(gctx, 5*time.Second, func(ctx context.Context) {
@@ -86,7 +91,14 @@ func (p *publishing) open(ctx context.Context, start func(run func(context.Conte
 		p.mu.Lock()
 		p.running[shard.Year], p.leases[shard.Year], p.vkeys = publisher, lease, p.vkeys+vkey+"\n"
 		p.mu.Unlock()
-		start(func(ctx context.Context) error { return p.runLeased(ctx, publisher, lease) })
+		start(func(ctx context.Context) error {
+			err := p.runLeased(ctx, publisher, lease)
+			if twoHistories(err) {
+				p.server.refuse(ctx, err)
+				return nil
+			}
+			return err
+		})
 	}
 	return nil
 }

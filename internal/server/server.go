@@ -58,12 +58,13 @@ type Server struct {
 	files     filestore.Store
 	verifier  *authn.JWT
 	publisher *publishing
+	standing  *standing
 }
 
 // New reads files and builds every part. It connects to nothing but the
 // database pool, which connects when it is first used.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*Server, error) {
-	s := &Server{cfg: cfg, tel: tel, log: tel.Logger, voided: make(chan voided, voidedQueue)}
+	s := &Server{cfg: cfg, tel: tel, log: tel.Logger, voided: make(chan voided, voidedQueue), standing: newStanding()}
 	for _, step := range []func(context.Context) error{s.openPool, s.openVault, s.openLog, s.openPolicy, s.openDoor, s.openVerifier} {
 		if err := step(ctx); err != nil {
 			s.Close()
@@ -146,7 +147,7 @@ func (s *Server) vaultState(err error) {
 }
 
 func (s *Server) openLog(ctx context.Context) (err error) {
-	if s.trail, err = pglog.New(ctx, pglog.Config{Pool: s.pool, Institution: s.cfg.Institution}); err != nil {
+	if s.trail, err = pglog.New(ctx, pglog.Config{Pool: s.pool, Institution: s.cfg.Institution, Ready: s.standing.Err}); err != nil {
 		return err
 	}
 	s.sequencer, err = pglog.NewSequencer(ctx, pglog.SequencerConfig{Pool: s.pool, Institution: s.cfg.Institution, Logger: s.log})
@@ -274,8 +275,8 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 // reaches it.
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
-	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.sequencer.Run, s.publisher.Run)
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.reap)
+	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.compareLog, s.standing.during(s.sequencer.Run), s.standing.during(s.publisher.Run))
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.acceptNode, s.reap)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
