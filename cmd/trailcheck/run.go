@@ -13,6 +13,7 @@ import (
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/exitcode"
+	"github.com/sealtrail/sealtrail/internal/verifypage"
 )
 
 // console is where a command reads its surroundings and writes.
@@ -55,6 +56,7 @@ func run(ctx context.Context, c *console, args []string) exitcode.Code {
 	}
 	if args[0] == "version" || args[0] == "--version" {
 		fmt.Fprintln(c.out, "trailcheck", version())
+		fmt.Fprintln(c.out, "verify.html", verifypage.Digest()) // the SHA-256 that a copy of the page must have
 		return exitcode.OK
 	}
 	c.complain(verify.Text{EN: fmt.Sprintf("unknown command %q", args[0]), ZH: fmt.Sprintf("未知命令 %q", args[0])})

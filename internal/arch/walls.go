@@ -65,7 +65,7 @@ func Walls() []Rule {
 			Who: []string{"./cmd/trailcheck"}, Reach: true,
 			Only: []string{
 				"./cmd/trailcheck", "./audit", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
-				"./internal/erasures", "./internal/receipt",
+				"./internal/erasures", "./internal/receipt", "./internal/verifypage",
 				"golang.org/x/mod/...", "github.com/transparency-dev/merkle/...", "github.com/transparency-dev/formats/...",
 			},
 			Why: "the verifier links nothing it verifies: no database, Vault, policy engine or telemetry",
