@@ -184,6 +184,8 @@ func wayOut(code string) (zh, en string) {
 		return "请法务岗解除保全:sealtrail hold ask-release", "ask a legal officer for the release: sealtrail hold ask-release"
 	case "shredded":
 		return "其轨迹与删除回执仍在:sealtrail erasure receipt", "its trail and its receipt stay: sealtrail erasure receipt"
+	case "lost":
+		return "运维人员可查:sealtraild trail check;较新的备份中可能有", "the operator looks: sealtraild trail check; a newer backup may have it"
 	case "receipt_pending":
 		return "数秒后重试", "try again in some seconds"
 	}

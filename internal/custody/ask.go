@@ -385,6 +385,9 @@ func (d *Door) notFound(ctx context.Context, a *asked) error {
 		if _, err := d.record(ctx, lost); err != nil {
 			return err
 		}
+		if d.seesLog(ctx, a) {
+			return d.missing(ctx, a)
+		}
 	}
 	if _, err := d.record(ctx, a.denial(true)); err != nil {
 		return err

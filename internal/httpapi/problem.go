@@ -93,6 +93,7 @@ const (
 	codeErasureOpen       = "erasure_open"
 	codeReceiptPending    = "receipt_pending"
 	codeShredded          = "shredded"
+	codeLost              = "lost"
 	codeStale             = "stale_etag"
 	codeTooLarge          = "body_too_large"
 	codeMediaType         = "unsupported_media_type"
@@ -131,6 +132,7 @@ func kinds() map[string]kind {
 		codeErasureOpen:       {409, "已有待审批的删除申请", "An erasure of this record is waiting for approval", 0},
 		codeReceiptPending:    {409, "回执所据日志条目尚未发布", "The entries of the receipt are not published yet", 0},
 		codeShredded:          {410, "记录已删除", "The record was erased", 0},
+		codeLost:              {410, "日志记有此记录,数据库中已丢失", "The log names this record; the database has lost it", 0},
 		codeStale:             {412, "记录已有更新版本", "The record has a newer revision", 0},
 		codeStalled:           {408, "传输停滞", "The transfer stood still", 0},
 		codeRange:             {416, "文件没有所请求的范围", "The file has no such range", 0},
@@ -189,10 +191,15 @@ func (x *exchange) problem(err error) *Problem {
 		invalid  *custody.InvalidError
 		conflict *custody.ConflictError
 		erased   *custody.ShreddedError
+		lost     *custody.LostError
 	)
 	switch {
 	case errors.As(err, &erased):
 		return x.shredded(erased)
+	case errors.As(err, &lost):
+		p = x.newProblem(codeLost)
+		x.audited(p, lost.Audit)
+		return p
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &refused):
@@ -265,10 +272,7 @@ func (x *exchange) refusal(e *custody.RefusedError) *Problem {
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, ProblemItem{Pointer: "/fields/" + f, Code: "field_denied"})
 	}
-	if e.Audit.Entry != 0 {
-		p.Audit = &ProblemAudit{Entry: e.Audit.Entry, BodySHA256: e.Audit.BodySHA256}
-		x.Header().Set("Audit-Entry", strconv.FormatUint(e.Audit.Entry, 10))
-	}
+	x.audited(p, e.Audit)
 	return p
 }
 
@@ -306,11 +310,17 @@ func (x *exchange) shredded(e *custody.ShreddedError) *Problem {
 	p := x.newProblem(codeShredded)
 	gone := e.Erased
 	p.Erased = &gone
-	if e.Audit.Entry != 0 {
-		p.Audit = &ProblemAudit{Entry: e.Audit.Entry, BodySHA256: e.Audit.BodySHA256}
-		x.Header().Set("Audit-Entry", strconv.FormatUint(e.Audit.Entry, 10))
-	}
+	x.audited(p, e.Audit)
 	return p
+}
+
+// audited names the entry of what was refused.
+func (x *exchange) audited(p *Problem, at custody.AuditRef) {
+	if at.Entry == 0 {
+		return
+	}
+	p.Audit = &ProblemAudit{Entry: at.Entry, BodySHA256: at.BodySHA256}
+	x.Header().Set("Audit-Entry", strconv.FormatUint(at.Entry, 10))
 }
 
 func (x *exchange) conflict(e *custody.ConflictError) *Problem {

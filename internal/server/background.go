@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -265,6 +266,11 @@ func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool
 	if err != nil {
 		s.log.WarnContext(ctx, "log not checked", slog.String("cause", err.Error()))
 		return 0, false
+	}
+	if slices.ContainsFunc(found, func(f pglog.Finding) bool { return f.Code == foundLost }) {
+		if err := s.tellLost(ctx); err != nil {
+			s.log.WarnContext(ctx, "lost records not told", slog.String("cause", err.Error()))
+		}
 	}
 	weak, err := pglog.SelfCheck(ctx, s.pool)
 	if err != nil {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,8 +10,11 @@ import (
 	"github.com/sealtrail/sealtrail/internal/store"
 )
 
-// foundStale is the code of a complaint that is not what the log last said.
-const foundStale = "rolled_back"
+// Codes of a complaint that is not what the log last said.
+const (
+	foundStale = "rolled_back" // of that revision, but sealed otherwise; or the log knows no such complaint
+	foundLost  = "lost"        // older than the log says, or not there
+)
 
 // CheckStored compares what PostgreSQL holds with what is published, and each
 // complaint with what the log last said of it. A nil slice means that
@@ -27,8 +29,7 @@ func CheckStored(ctx context.Context, pool *pgxpool.Pool, institution string, pu
 		return nil, err
 	}
 	for _, s := range stale {
-		found = append(found, pglog.Finding{Table: "sealtrail.complaint", Code: foundStale, ID: s.Entry, HasID: s.Entry > 0,
-			Detail: fmt.Sprintf("complaint %s is at revision %d, the log's newest is %d", s.Complaint, s.Revision, s.Logged)})
+		found = append(found, staleFinding(s))
 	}
 	return found, nil
 }

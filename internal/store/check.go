@@ -20,7 +20,15 @@ type Stale struct {
 	Revision  uint64 // of the row; 0 if there is none
 	Logged    uint64 // newest revision in the log; 0 if there is none
 	Entry     uint64 // the entry that says so; 0 if there is none
+	Year      int    // the log that the entry stands in; 0 while it is pending
+	Index     uint64 // its index there
+	Erased    uint64 // the entry by which the record was erased; 0 if it was not
 }
+
+// Lost reports whether something of the record that was acknowledged is gone:
+// the log names a newer revision than the table has, or a record that the table
+// has not, and no entry says that it was erased.
+func (s Stale) Lost() bool { return s.Revision < s.Logged && s.Erased == 0 }
 
 // said is what the log says of a complaint.
 type said struct {
@@ -76,8 +84,10 @@ func CheckRevisions(ctx context.Context, pool *pgxpool.Pool, institution string)
 		if err != nil {
 			return err
 		}
-		list, err = compare(ctx, tx, institution, newest)
-		return err
+		if list, err = compare(ctx, tx, institution, newest); err != nil || len(list) == 0 {
+			return err
+		}
+		return placed(ctx, tx, institution, list)
 	})
 	slices.SortFunc(list, func(a, b Stale) int { return cmp.Compare(a.Complaint, b.Complaint) })
 	return list, Classify(err)
@@ -133,7 +143,7 @@ func compare(ctx context.Context, tx pgx.Tx, institution string, newest map[stri
 			return nil
 		}
 		if logged, ok := s.of(revision); s.twice || s.revision != revision || !ok || logged != sha256.Sum256(manifest) {
-			list = append(list, Stale{id, revision, s.revision, s.entry})
+			list = append(list, Stale{Complaint: id, Revision: revision, Logged: s.revision, Entry: s.entry})
 		}
 		return nil
 	})
@@ -141,4 +151,41 @@ func compare(ctx context.Context, tx pgx.Tx, institution string, newest map[stri
 		list = append(list, Stale{Complaint: id, Logged: s.revision, Entry: s.entry})
 	}
 	return list, err
+}
+
+// placed adds where in the log each finding's entry stands, and whether the
+// record was erased.
+func placed(ctx context.Context, tx pgx.Tx, institution string, list []Stale) error {
+	byEntry, bySubject := map[int64]*Stale{}, map[string]*Stale{}
+	var entries []int64
+	var subjects []string
+	for i := range list {
+		s := &list[i]
+		byEntry[int64(s.Entry)], bySubject["complaint:"+s.Complaint] = s, s
+		entries, subjects = append(entries, int64(s.Entry)), append(subjects, "complaint:"+s.Complaint)
+	}
+	rows, err := tx.Query(ctx, `select entry_id, year, idx from audit.leaf where institution = $1 and entry_id = any($2)`, institution, entries)
+	if err != nil {
+		return err
+	}
+	var id, index int64
+	var year int
+	_, err = pgx.ForEachRow(rows, []any{&id, &year, &index}, func() error {
+		byEntry[id].Year, byEntry[id].Index = year, uint64(index)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	rows, err = tx.Query(ctx, `select id, subject from audit.entry where institution = $1 and subject = any($2)
+		and position('"kind":"erasure.shredded"'::bytea in body) > 0`, institution, subjects)
+	if err != nil {
+		return err
+	}
+	var subject string
+	_, err = pgx.ForEachRow(rows, []any{&id, &subject}, func() error {
+		bySubject[subject].Erased = uint64(id)
+		return nil
+	})
+	return err
 }
