@@ -83,3 +83,6 @@ func (d *Door) Owed() int {
 	defer d.debts.mu.Unlock()
 	return len(d.debts.byEntry)
 }
+
+// EndInvestigations ends those whose time is over, as Run does each minute.
+func (d *Door) EndInvestigations(ctx context.Context) error { return d.endInvestigations(ctx) }

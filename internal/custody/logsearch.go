@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,14 +170,37 @@ func (d *Door) askLog(ctx context.Context, c Caller, r LogSearch) (*logAsked, er
 	if err != nil {
 		return nil, err
 	}
+	standsAside, err := d.standsAside(ctx, s.asked)
+	if err != nil {
+		return nil, err
+	}
 	s.query.Keep = func(_ *pglog.EntryState, b *audit.Body) (bool, error) {
 		if b.At.Before(s.parsed.Since) || !s.parsed.Until.IsZero() && !b.At.Before(s.parsed.Until) {
+			return false, nil
+		}
+		if standsAside(b.Subject) {
 			return false, nil
 		}
 		hidden, err := veil.hides(ctx, b)
 		return !hidden, err
 	}
 	return s, nil
+}
+
+// standsAside says of which subjects the searcher must see nothing, because she
+// is whom they are about (R5). It would tip her off.
+func (d *Door) standsAside(ctx context.Context, a *asked) (func(subject string) bool, error) {
+	if len(a.subject.StaffToken) == 0 {
+		return func(string) bool { return false }, nil
+	}
+	list, err := d.cfg.Store.Implicating(ctx, d.cfg.Institution, a.subject.StaffToken)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return func(subject string) bool {
+		id, ok := strings.CutPrefix(subject, "complaint:")
+		return ok && slices.Contains(list, id)
+	}, nil
 }
 
 // entry is what the log says of the search: its keys clear, its text committed

@@ -127,3 +127,11 @@ func (s *Store) DeleteLogQuery(ctx context.Context, tx pgx.Tx, institution, pers
 	tag, err := tx.Exec(ctx, `delete from people.log_query where institution = $1 and person = $2 and id = $3`, institution, person, id)
 	return missing(tag.RowsAffected(), err)
 }
+
+// Implicating lists the complaints that name a staff token as respondent's, by
+// the index of any epoch.
+func (s *Store) Implicating(ctx context.Context, institution string, staffToken []byte) ([]string, error) {
+	// The epochs are few, and with them the primary key serves.
+	return s.ids(ctx, `select distinct complaint::text from sealtrail.blind_index where institution = $1 and field = 'respondent_staff_id' and token = $2
+		and epoch = any(array(select generate_series(1, greatest(1, (select max(epoch) from keys.index_epoch e where e.institution = $1)))))`, institution, staffToken)
+}
