@@ -35,9 +35,19 @@ func (l *Log) Alias(ctx context.Context, actor string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
 	defer cancel()
+	alias, err := findAlias(ctx, l.cfg.Pool, l.cfg.Institution, key)
+	if err != nil {
+		return "", unavailable("finding an alias", err)
+	}
+	l.remember(key, alias)
+	return alias, nil
+}
+
+// findAlias reads or makes an alias.
+func findAlias(ctx context.Context, q querier, institution string, key aliasKey) (alias string, err error) {
 	// Two statements, not one: with "do update" every look-up of a known actor would write a row version.
 	salt := newSalt()
-	row := l.cfg.Pool.QueryRow(ctx, `
+	row := q.QueryRow(ctx, `
 		with known as (
 			select alias from audit.alias where institution = $1 and year = $2 and actor = $3
 		), made as (
@@ -47,17 +57,13 @@ func (l *Log) Alias(ctx context.Context, actor string) (string, error) {
 			returning alias
 		)
 		select alias from known union all select alias from made`,
-		l.cfg.Institution, key.year, actor, aliasOf(salt, l.cfg.Institution, key), salt)
-	err := row.Scan(&alias)
+		institution, key.year, key.actor, aliasOf(salt, institution, key), salt)
+	err = row.Scan(&alias)
 	if errors.Is(err, pgx.ErrNoRows) { // another process made it between our snapshot and our insert
-		err = l.cfg.Pool.QueryRow(ctx, "select alias from audit.alias where institution = $1 and year = $2 and actor = $3",
-			l.cfg.Institution, key.year, actor).Scan(&alias)
+		err = q.QueryRow(ctx, "select alias from audit.alias where institution = $1 and year = $2 and actor = $3",
+			institution, key.year, key.actor).Scan(&alias)
 	}
-	if err != nil {
-		return "", unavailable("finding an alias", err)
-	}
-	l.remember(key, alias)
-	return alias, nil
+	return alias, err
 }
 
 // ActorOf returns the actor behind an alias of any year. The error wraps [ErrNotFound] for an unknown alias.
