@@ -26,7 +26,7 @@ type institutionAdd struct {
 	VaultAddr    string            `env:"VAULT_ADDR" required:""`
 	VaultCACert  string            `env:"VAULT_CACERT"`
 	TokenFile    string            `help:"File with an operator's Vault token (deploy/vault/operator.hcl)." required:""`
-	Out          string            `help:"Folder for role-id and secret-id, written 0600." required:""`
+	Out          string            `help:"Folder for role-id and secret-id of the service and of the reconciler, written 0600." required:""`
 	Requirement  map[string]string `help:"The institution's own numbers." default:"undertaking_version=2026-1;pass_mark=80;reveals_per_hour=60"`
 }
 
@@ -48,18 +48,23 @@ func (a *institutionAdd) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	audit, err := vaultserver.Reconciler(ctx, client, a.Name)
+	if err != nil {
+		return err
+	}
 	if err := store.SetRequirements(ctx, dsn, a.Name, a.Requirement); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(a.Out, 0o700); err != nil {
 		return fmt.Errorf("writing credentials: %w", err)
 	}
-	for name, text := range map[string]string{"role-id": credentials.RoleID, "secret-id": credentials.SecretID} {
+	for name, text := range map[string]string{"role-id": credentials.RoleID, "secret-id": credentials.SecretID,
+		"reconciler-role-id": audit.RoleID, "reconciler-secret-id": audit.SecretID} {
 		if err := os.WriteFile(filepath.Join(a.Out, name), []byte(text+"\n"), 0o600); err != nil {
 			return fmt.Errorf("writing credentials: %w", err)
 		}
 	}
-	_, err = fmt.Fprintf(c.out, "✓ keys %[1]s-record, %[1]s-index, %[1]s-log; policy and role; credentials in %[2]s\n"+
+	_, err = fmt.Fprintf(c.out, "✓ keys %[1]s-record, %[1]s-index, %[1]s-log; policies and roles; credentials in %[2]s (reconciler-* are the audit department's)\n"+
 		"next: sealtraild institution found --first ID:DEPARTMENT[:STAFF-ID] --second ID:DEPARTMENT[:STAFF-ID]\n", a.Name, a.Out)
 	return err
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Trail       trailCommand       `cmd:"" help:"Check what PostgreSQL holds of the log."`
 	Policy      policyCommand      `cmd:"" help:"Check a policy bundle."`
 	Witness     witnessCommand     `cmd:"" help:"Run a witness: a second process with a key and a folder of its own."`
+	Reconcile   reconcileCommand   `cmd:"" help:"Compare what Vault wrote down of the keys with the log. The audit department's process."`
 	Backup      backupCommand      `cmd:"" help:"Write the database in parts, the wrapped keys apart."`
 	Restore     restoreCommand     `cmd:"" help:"Fill an empty database from parts, which may be of different age."`
 	Doctor      doctorCommand      `cmd:"" help:"Say what is wrong with an installation, and the next step."`

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/hashicorp/vault/api"
+
 	"github.com/sealtrail/sealtrail/crypto/keyring"
 )
 
@@ -21,6 +23,29 @@ var ErrNoAuditDevice = errors.New("vault has no such audit device")
 // would let whoever has the service's token look up values in Vault's audit
 // file.
 const auditProbe = "sealtrail"
+
+// AuditHash is the HMAC under which the audit device writes a text down. It needs
+// a token of the audit department (deploy/vault/reconciler.hcl): the service's
+// own may ask for one word only. Errors: ErrNoAuditDevice, or one that wraps
+// keyring.ErrUnavailable.
+func AuditHash(ctx context.Context, client *api.Client, device, text string) (string, error) {
+	a, err := do(ctx, client, call{op: "audit hash", method: http.MethodPut, path: "sys/audit-hash/" + url.PathEscape(device),
+		body: map[string]string{"input": text}})
+	var away *keyring.UnavailableError
+	if errors.As(err, &away) && away.Status == http.StatusBadRequest {
+		return "", ErrNoAuditDevice
+	}
+	if err != nil {
+		return "", err
+	}
+	var said struct {
+		Hash string `json:"hash"`
+	}
+	if json.Unmarshal(a.Data, &said) != nil || said.Hash == "" {
+		return "", &keyring.UnavailableError{Cause: keyring.CauseUnreachable, Op: "audit hash"}
+	}
+	return said.Hash, nil
+}
 
 // AuditDevice looks whether Vault has an audit device of this name ("file") and
 // returns a fingerprint of it: 16 hex digits that stay the same until the

@@ -27,11 +27,17 @@ logins="$("$vault" auth list -format=json)"
 sed "s/@INSTITUTION@/$inst/g" "$here/service.hcl" | "$vault" policy write "sealtrail-$inst" - >&2
 sed "s/@INSTITUTION@/$inst/g" "$here/custodian-rotate.hcl" | "$vault" policy write "sealtrail-$inst.rotate" - >&2
 sed "s/@INSTITUTION@/$inst/g" "$here/custodian-trim.hcl" | "$vault" policy write "sealtrail-$inst.trim" - >&2
+"$vault" policy write "sealtrail-$inst.reconcile" "$here/reconciler.hcl" >&2
 "$vault" policy write sealtrail-standing-deny "$here/standing-deny.hcl" >&2
 
-"$vault" write "auth/approle/role/sealtrail-$inst" \
-  token_policies="sealtrail-$inst,sealtrail-standing-deny" token_no_default_policy=true \
-  token_ttl=15m token_max_ttl=24h token_type=service bind_secret_id=true >&2
+for role in "sealtrail-$inst" "sealtrail-$inst.reconcile"; do
+  "$vault" write "auth/approle/role/$role" \
+    token_policies="$role,sealtrail-standing-deny" token_no_default_policy=true \
+    token_ttl=15m token_max_ttl=24h token_type=service bind_secret_id=true >&2
+done
 
 echo "role_id=$("$vault" read -field=role_id "auth/approle/role/sealtrail-$inst/role-id")"
 echo "secret_id=$("$vault" write -force -field=secret_id "auth/approle/role/sealtrail-$inst/secret-id")"
+# The audit department's own, for `sealtraild reconcile`.
+echo "reconciler_role_id=$("$vault" read -field=role_id "auth/approle/role/sealtrail-$inst.reconcile/role-id")"
+echo "reconciler_secret_id=$("$vault" write -force -field=secret_id "auth/approle/role/sealtrail-$inst.reconcile/secret-id")"

@@ -26,6 +26,9 @@ var operator string
 //go:embed custodian-rotate.hcl
 var custodianRotate string
 
+//go:embed reconciler.hcl
+var reconciler string
+
 //go:embed custodian-trim.hcl
 var custodianTrim string
 
@@ -70,6 +73,13 @@ func RotatePolicyName(institution string) string { return PolicyName(institution
 
 // TrimPolicyName is the name of the institution's CustodianTrim in Vault.
 func TrimPolicyName(institution string) string { return PolicyName(institution) + ".trim" }
+
+// ReconcilerPolicyName is the name of Reconciler in Vault, and of the AppRole of
+// the institution's audit department.
+func ReconcilerPolicyName(institution string) string { return PolicyName(institution) + ".reconcile" }
+
+// Reconciler is the policy of whoever compares Vault's audit file with the log.
+func Reconciler() string { return reconciler }
 
 // CustodianRotate is the policy of a token for one new version of the record
 // key. The institution's name MUST have passed CheckInstitution.

@@ -17,6 +17,7 @@ const (
 	MetricScrubbed         = "sealtrail.scrub.records"      // {record} looked at
 	MetricScrubFindings    = "sealtrail.scrub.findings"     // {record} that are not what was sealed
 	MetricReaped           = "sealtrail.reaped"             // {request} closed as unknown
+	MetricReconcileAlarms  = "sealtrail.reconcile.alarms"   // {alarm}, by finding
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
 	MetricLogLeader        = "sealtrail.log.leader"         // 1: this process publishes the log, 0: another one

@@ -66,7 +66,17 @@ func Bootstrap(ctx context.Context, client *api.Client, institution string) (Cre
 	if err := writePolicies(ctx, client, institution); err != nil {
 		return Credentials{}, err
 	}
-	return makeRole(ctx, client, institution)
+	return makeRole(ctx, client, vaultdeploy.PolicyName(institution))
+}
+
+// Reconciler makes the login of the institution's audit department, whose
+// policy Bootstrap has written: it can compare Vault's audit file with the log
+// and open nothing. It needs an operator's token.
+func Reconciler(ctx context.Context, client *api.Client, institution string) (Credentials, error) {
+	if err := vaultdeploy.CheckInstitution(institution); err != nil {
+		return Credentials{}, err
+	}
+	return makeRole(ctx, client, vaultdeploy.ReconcilerPolicyName(institution))
 }
 
 func enableEngines(ctx context.Context, client *api.Client) error {
@@ -176,6 +186,8 @@ func writePolicies(ctx context.Context, client *api.Client, institution string) 
 		vaultdeploy.DenyPolicyName:                vaultdeploy.StandingDeny(),
 		vaultdeploy.RotatePolicyName(institution): vaultdeploy.CustodianRotate(institution),
 		vaultdeploy.TrimPolicyName(institution):   vaultdeploy.CustodianTrim(institution),
+
+		vaultdeploy.ReconcilerPolicyName(institution): vaultdeploy.Reconciler(),
 	} {
 		if err := client.Sys().PutPolicyWithContext(ctx, name, text); err != nil {
 			return fmt.Errorf("writing policy %s: %w", name, err)
@@ -184,10 +196,10 @@ func writePolicies(ctx context.Context, client *api.Client, institution string) 
 	return nil
 }
 
-func makeRole(ctx context.Context, client *api.Client, institution string) (Credentials, error) {
-	role := "auth/approle/role/" + vaultdeploy.PolicyName(institution)
+func makeRole(ctx context.Context, client *api.Client, name string) (Credentials, error) {
+	role := "auth/approle/role/" + name
 	_, err := client.Logical().WriteWithContext(ctx, role, map[string]any{
-		"token_policies":          []string{vaultdeploy.PolicyName(institution), vaultdeploy.DenyPolicyName},
+		"token_policies":          []string{name, vaultdeploy.DenyPolicyName},
 		"token_no_default_policy": true,
 		"token_ttl":               tokenLife, "token_max_ttl": tokenMaxLife,
 		"token_type": "service", "bind_secret_id": true,
