@@ -46,6 +46,7 @@ type Door struct {
 	epochs     []*custody.KeyEpoch
 	erasing    erasing
 	files      files
+	reading    reading
 }
 
 type record struct {

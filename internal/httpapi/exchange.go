@@ -188,7 +188,7 @@ func unquoted(err error) string {
 func (s *service) unmatched(_ http.ResponseWriter, r *http.Request) {
 	x := from(r.Context())
 	var allow []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := s.mux.Handler(probe); pattern != "/" && pattern != "" {
 			allow = append(allow, method)

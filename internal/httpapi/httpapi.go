@@ -61,6 +61,7 @@ type Door interface {
 	Sealed
 	MasterKeys
 	Erasing
+	Reading
 	Checking
 }
 
@@ -194,6 +195,7 @@ func build(cfg Config) (*service, error) {
 	s.keys()
 	s.erasure()
 	s.audit()
+	s.reading()
 	s.mux.HandleFunc("/", s.unmatched)
 	if s.spec, err = s.document(); err != nil {
 		return nil, fmt.Errorf("building the API: %w", err)

@@ -112,6 +112,8 @@ func documented(item *huma.PathItem, method string) *huma.Operation {
 		return item.Post
 	case http.MethodPatch:
 		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
 	default:
 		return item.Get
 	}
