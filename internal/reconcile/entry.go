@@ -49,6 +49,7 @@ type intent struct {
 	places []place
 	long   bool // what it stands for may take hours
 	closed bool
+	done   bool // answered: its outcome names every key that was used for it
 	named  int // uses of opened keys that its outcome names
 	spent  int // calls at Vault that it accounts for without naming them
 }

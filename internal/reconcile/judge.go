@@ -183,7 +183,7 @@ func (m *Matcher) standsFor(ctx context.Context, c *called, item int) (*intent, 
 		if in.long {
 			within = longWithin
 		}
-		if in.spent > 0 || in.named > 0 && !in.long || c.Time.Before(in.at.Add(-time.Second)) || c.Time.After(in.at.Add(within)) {
+		if in.done || in.spent > 0 || in.named > 0 && !in.long || c.Time.Before(in.at.Add(-time.Second)) || c.Time.After(in.at.Add(within)) {
 			continue
 		}
 		ok, err := m.among(ctx, c.Items[item].Context, in.places)

@@ -211,9 +211,10 @@ func (m *Matcher) AddEntry(id uint64, b *audit.Body) {
 func (m *Matcher) outcome(id uint64, b *audit.Body) {
 	uses, positions := usesOf(b)
 	named := intentsOf(b)
+	result, _ := b.Facts.Text("outcome")
 	for _, entry := range named {
 		if in := m.intents[entry]; in != nil {
-			in.closed = true
+			in.closed, in.done = true, result == "answered"
 		}
 	}
 	for i := range uses {
