@@ -19,7 +19,7 @@ func Walls() []Rule {
 		},
 		{
 			Who: []string{"./audit/..."}, Never: []string{"./policy/...", "./crypto/...", "./internal/...", vault, opa, otel},
-			Reach: true, Tests: true, TestsMay: []string{"./internal/pgtest", "./internal/vaulttest"},
+			Reach: true, Tests: true, TestsMay: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test"},
 			Why: "audit is a public library that knows entries and proofs and nothing else",
 		},
 		{
