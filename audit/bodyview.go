@@ -77,6 +77,16 @@ func (v *BodyView) Bundle() []byte { return v.decision.bundle }
 // Result returns "allow", "deny" or, where the entry has no decision, nothing.
 func (v *BodyView) Result() []byte { return v.decision.result }
 
+// Rule, Reason and Article return what the decision rests on, empty if there is none, without copying. Article is as spelled in the
+// entry, escapes and all.
+func (v *BodyView) Rule() []byte { return v.decision.rule }
+
+// Reason returns the decision's reason code; see Rule.
+func (v *BodyView) Reason() []byte { return v.decision.reason }
+
+// Article returns what the rule rests on; see Rule.
+func (v *BodyView) Article() []byte { return v.decision.article }
+
 // Revision returns the record revision, 0 for none.
 func (v *BodyView) Revision() uint64 { return v.revision }
 

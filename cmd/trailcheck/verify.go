@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/erasures"
 	"github.com/sealtrail/sealtrail/internal/exitcode"
+	"github.com/sealtrail/sealtrail/internal/inforce"
 )
 
 // verifyCommand is "trailcheck verify": every log below DIR, step by step, or a receipt of an erasure.
@@ -77,17 +80,23 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	return exitcode.OK
 }
 
-// stepErasures is the number of the step that this command adds to those of package verify.
-const stepErasures = verify.StepLimits + 1
+// The steps that this command adds to those of package verify; between them stands that of the heads of trails.
+const (
+	stepErasures = verify.StepLimits + 1
+	stepInForce  = stepErasures + 2
+)
 
 // verifyLogs verifies every log below dir and follows holds, erasures and key epochs through them.
 func verifyLogs(ctx context.Context, dir string, opts verify.Options) ([]*verify.Report, *erasures.Fold, error) {
-	fold, also := &erasures.Fold{}, opts.Entries
+	fold, policies, also := &erasures.Fold{}, &inforce.Fold{}, opts.Entries
 	opts.Entries = func(v *audit.LeafView) error {
 		if also != nil {
 			if err := also(v); err != nil {
 				return err
 			}
+		}
+		if err := policies.Take(v); err != nil {
+			return err
 		}
 		return fold.Take(v)
 	}
@@ -96,7 +105,11 @@ func verifyLogs(ctx context.Context, dir string, opts verify.Options) ([]*verify
 		return nil, nil, err
 	}
 	for _, r := range reports {
-		r.Steps = append(r.Steps, fold.Step(stepErasures, r.Origin))
+		folder, err := fs.Sub(os.DirFS(dir), path.Clean(r.Folder))
+		if err != nil {
+			return nil, nil, err
+		}
+		r.Steps = append(r.Steps, fold.Step(stepErasures, r.Origin), policies.Step(stepInForce, r.Origin, folder))
 	}
 	return reports, fold, nil
 }

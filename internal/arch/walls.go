@@ -57,7 +57,7 @@ func Walls() []Rule {
 			Why: "who somebody is has nothing to do with what is stored",
 		},
 		{
-			Who:   []string{"./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/erasures", "./internal/receipt"},
+			Who:   []string{"./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/erasures", "./internal/inforce", "./internal/receipt"},
 			Never: []string{"./internal/store", "./crypto/...", "./policy/...", "./audit/pglog", "./audit/publish", pgx, vault, otel, "net/http", "net"},
 			Reach: true, Why: "vocabulary, clocks and figures are pure, so that anyone can recompute them",
 		},
@@ -65,7 +65,7 @@ func Walls() []Rule {
 			Who: []string{"./cmd/trailcheck"}, Reach: true,
 			Only: []string{
 				"./cmd/trailcheck", "./audit", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
-				"./internal/erasures", "./internal/receipt", "./internal/verifypage",
+				"./internal/erasures", "./internal/inforce", "./internal/receipt", "./internal/verifypage",
 				"golang.org/x/mod/...", "github.com/transparency-dev/merkle/...", "github.com/transparency-dev/formats/...",
 			},
 			Why: "the verifier links nothing it verifies: no database, Vault, policy engine or telemetry",
