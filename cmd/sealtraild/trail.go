@@ -19,6 +19,11 @@ type trailCommand struct {
 	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published, and each complaint with the log."`
 	Key   trailKey   `cmd:"" help:"Print the log's verifier key, for auditors and witnesses to pin."`
 
+	Index        trailIndex        `cmd:"" help:"Compare the search index with the entries, or make it anew."`
+	EraseAliases trailEraseAliases `cmd:"" help:"Forget who stood behind an alias of a closed year."`
+
+	Rebuild trailRebuild `cmd:"" help:"Bring a database that is behind the published log to its state, from verified bundles."`
+
 	AcceptSingleNode trailAccept `cmd:"" help:"Say in the log that what was acknowledged may be lost with the one database node."`
 }
 
