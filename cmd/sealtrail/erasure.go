@@ -64,7 +64,16 @@ type column struct{ zh, en, member string }
 
 // list shows the items of an answer as a table.
 func (s *session) list(path string, query url.Values, columns []column) error {
-	a, err := s.client.do(s, request{method: http.MethodGet, path: path, query: query, purpose: true})
+	return s.table(request{method: http.MethodGet, path: path, query: query, purpose: true}, columns)
+}
+
+// listOwn is list for what needs no purpose.
+func (s *session) listOwn(path string, query url.Values, columns []column) error {
+	return s.table(request{method: http.MethodGet, path: path, query: query}, columns)
+}
+
+func (s *session) table(r request, columns []column) error {
+	a, err := s.client.do(s, r)
 	if err != nil {
 		return err
 	}

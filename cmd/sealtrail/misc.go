@@ -39,7 +39,11 @@ func version() string {
 }
 
 type auditCmd struct {
-	Entry entryCmd `cmd:"" help:"State of one entry: pending, or its index and leaf hash."`
+	Entry  entryCmd       `cmd:"" help:"State of one entry: pending, or its index and leaf hash."`
+	Search auditSearchCmd `cmd:"" help:"Find entries of the log."`
+	Export auditExportCmd `cmd:"" help:"Write what a search shows to a file, with leaf hashes and a manifest."`
+	Query  auditQueryCmd  `cmd:"" help:"Searches that you keep."`
+	Own    auditOwnCmd    `cmd:"" help:"What the log holds about you: your accesses, your account."`
 }
 
 type entryCmd struct {

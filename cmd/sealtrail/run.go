@@ -30,25 +30,27 @@ type cli struct {
 	Output    string        `short:"o" enum:"auto,table,json,jsonl" default:"auto" help:"table, json or jsonl; auto is table on a terminal and jsonl in a pipe."`
 	Timeout   time.Duration `default:"35s" help:"How long one request may take."`
 
-	Complaint   complaintCmd   `cmd:"" help:"File, read, find, amend and move complaints."`
-	Reveal      revealCmd      `cmd:"" help:"Open named fields of a complaint in clear."`
-	File        fileCmd        `cmd:"" help:"Attachments and recordings: add, list, get."`
-	Import      importCmd      `cmd:"" help:"File the complaints of a CFPB or JSON lines file."`
-	Report      reportCmd      `cmd:"" help:"Supervision figures of a period."`
-	Audit       auditCmd       `cmd:"" help:"Entries of the log."`
-	Person      personCmd      `cmd:"" help:"People in the duty register."`
-	Duty        dutyCmd        `cmd:"" help:"Appointments."`
-	Training    trainingCmd    `cmd:"" help:"Confidentiality training."`
-	Undertaking undertakingCmd `cmd:"" help:"Confidentiality undertaking."`
-	Key         keyCmd         `cmd:"" help:"Master keys: status, closing of an epoch by two custodians."`
-	Access      accessCmd      `cmd:"" help:"Access grants: ask, review, revoke."`
-	BreakGlass  breakGlassCmd  `cmd:"" name:"break-glass" help:"Emergency access: open, close, review."`
-	Hold        holdCmd        `cmd:"" help:"Legal holds: place, ask for release, release."`
-	Erasure     erasureCmd     `cmd:"" help:"Erasures: ask, approve, show, receipt, what is due."`
-	Disclosure  disclosureCmd  `cmd:"" help:"Packages for a recipient's public key: ask, approve, confirm, fetch; and leaving with everything."`
-	Intake      intakeCmd      `cmd:"" help:"Seal drafts while no server is there, and hand them in later."`
-	Whoami      whoamiCmd      `cmd:"" help:"Who the server takes you for."`
-	Version     versionCmd     `cmd:"" help:"Version of this program."`
+	Complaint     complaintCmd     `cmd:"" help:"File, read, find, amend and move complaints."`
+	Reveal        revealCmd        `cmd:"" help:"Open named fields of a complaint in clear."`
+	File          fileCmd          `cmd:"" help:"Attachments and recordings: add, list, get."`
+	Import        importCmd        `cmd:"" help:"File the complaints of a CFPB or JSON lines file."`
+	Report        reportCmd        `cmd:"" help:"Supervision figures of a period."`
+	Audit         auditCmd         `cmd:"" help:"Entries of the log."`
+	Person        personCmd        `cmd:"" help:"People in the duty register."`
+	Duty          dutyCmd          `cmd:"" help:"Appointments."`
+	Training      trainingCmd      `cmd:"" help:"Confidentiality training."`
+	Undertaking   undertakingCmd   `cmd:"" help:"Confidentiality undertaking."`
+	Key           keyCmd           `cmd:"" help:"Master keys: status, closing of an epoch by two custodians."`
+	Access        accessCmd        `cmd:"" help:"Access grants: ask, review, revoke."`
+	BreakGlass    breakGlassCmd    `cmd:"" name:"break-glass" help:"Emergency access: open, close, review."`
+	Hold          holdCmd          `cmd:"" help:"Legal holds: place, ask for release, release."`
+	Erasure       erasureCmd       `cmd:"" help:"Erasures: ask, approve, show, receipt, what is due."`
+	Disclosure    disclosureCmd    `cmd:"" help:"Packages for a recipient's public key: ask, approve, confirm, fetch; and leaving with everything."`
+	Intake        intakeCmd        `cmd:"" help:"Seal drafts while no server is there, and hand them in later."`
+	Looked        lookedCmd        `cmd:"" help:"Who looked at a complaint: duties and days."`
+	Investigation investigationCmd `cmd:"" help:"Sealed investigations: ask, assent, close."`
+	Whoami        whoamiCmd        `cmd:"" help:"Who the server takes you for."`
+	Version       versionCmd       `cmd:"" help:"Version of this program."`
 }
 
 // session is what every verb gets.
