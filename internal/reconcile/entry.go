@@ -50,8 +50,8 @@ type intent struct {
 	long   bool // what it stands for may take hours
 	closed bool
 	done   bool // answered: its outcome names every key that was used for it
-	named  int // uses of opened keys that its outcome names
-	spent  int // calls at Vault that it accounts for without naming them
+	named  int  // uses of opened keys that its outcome names
+	spent  int  // calls at Vault that it accounts for without naming them
 }
 
 // longKinds may stream, or walk over many records, after their intent.

@@ -172,8 +172,7 @@ func (m *Matcher) judgeOpened(ctx context.Context, c *called) ([]Alarm, error) {
 
 // genuine says that the log, or another call, knows the call's id.
 func (m *Matcher) genuine(c *called) bool {
-	return slices.ContainsFunc(m.byBatch[c.Batch], func(o *called) bool { return o != c && o.Time.Before(c.Time.Add(memory)) }) ||
-		slices.Contains(c.named, true)
+	return c.Batch != "" && (len(m.byBatch[c.Batch]) > 1 || slices.Contains(c.named, true))
 }
 
 // standsFor finds an intent that accounts for an item without naming it.
@@ -205,7 +204,8 @@ func (m *Matcher) judgeIndex(c *called, now time.Time, due bool) []Alarm {
 			constant++
 		}
 	}
-	first := m.byBatch[c.Batch][0] == c // a second call under one id is nobody's
+	same := m.byBatch[c.Batch] // a second call under one id is nobody's
+	first := c.Batch != "" && same[slices.IndexFunc(same, func(o *called) bool { return o.Op == "hmac" })] == c
 	missing := len(c.Items) - constant
 	if first {
 		missing -= m.counted[c.Batch]
@@ -224,7 +224,7 @@ func (m *Matcher) judgeIndex(c *called, now time.Time, due bool) []Alarm {
 		return nil
 	}
 	what := AlarmIndex
-	if !first {
+	if !first && c.Batch != "" {
 		what = AlarmSurplus
 	}
 	return m.alarm(what, &c.Call, missing)
