@@ -49,6 +49,7 @@ type cli struct {
 	Intake        intakeCmd        `cmd:"" help:"Seal drafts while no server is there, and hand them in later."`
 	Looked        lookedCmd        `cmd:"" help:"Who looked at a complaint: duties and days."`
 	Investigation investigationCmd `cmd:"" help:"Sealed investigations: ask, assent, close."`
+	Source        sourceCmd        `cmd:"" help:"Source systems: how many complaints they sent."`
 	Whoami        whoamiCmd        `cmd:"" help:"Who the server takes you for."`
 	Version       versionCmd       `cmd:"" help:"Version of this program."`
 }

@@ -192,3 +192,12 @@ func (d *Door) ReportSource(ctx context.Context, c Caller, r SourceCount) (Audit
 	}
 	return receiptRef(receipt), nil
 }
+
+// ClaimNight says whether this process is the first to ask for a job of this
+// night, of all processes of the institution.
+func (d *Door) ClaimNight(ctx context.Context, job, night string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	mine, err := d.cfg.Store.ClaimNight(ctx, d.cfg.Institution, job, night)
+	return mine, storeError(err)
+}

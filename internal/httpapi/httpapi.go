@@ -63,6 +63,7 @@ type Door interface {
 	Erasing
 	Reading
 	Checking
+	Sources
 }
 
 // Filing is the door's part about attachments and recordings.
@@ -190,6 +191,7 @@ func build(cfg Config) (*service, error) {
 	s.people()
 	s.access()
 	s.checks()
+	s.sources()
 	s.disclosure()
 	s.intake()
 	s.keys()

@@ -158,6 +158,12 @@ func TestWhatIsAlarmedAbout(t *testing.T) {
 			d.call("decrypt", "b", r2)
 			d.outcome("answered", []uint64{i}, "0:d:b:0:1")
 		}, []string{AlarmBatchUnseen, AlarmWithoutEntry}},
+		"one opening that two claim": {func(d *desk) {
+			i, j := d.intend("r1"), d.intend("r1")
+			d.call("decrypt", "b", r1)
+			d.outcome("answered", []uint64{i}, "0:d:b:0:1")
+			d.outcome("answered", []uint64{j}, "0:d:b:0:1")
+		}, []string{AlarmBatchUnseen}},
 		"a page": {func(d *desk) {
 			i, j := d.intend("r1"), d.intend("r2")
 			d.call("decrypt", "b", r2, r1)

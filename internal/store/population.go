@@ -92,3 +92,13 @@ func (p *Population) take(raw []byte) {
 		p.Told[Difference{text("what"), b.Subject, text("source"), text("day"), number("received"), number("reported")}] = true
 	}
 }
+
+// ClaimNight marks a nightly job as done by the caller, unless somebody has
+// marked this night before.
+func (s *Store) ClaimNight(ctx context.Context, institution, job, night string) (bool, error) {
+	tag, err := s.pool.Exec(ctx, `insert into jobs.progress as p (institution, job, run, target, cursor, done, total, failed, state, started_at, updated_at)
+		values ($1, $2, gen_random_uuid(), $3, '', 0, 0, 0, 'finished', clock_timestamp(), clock_timestamp())
+		on conflict (institution, job) do update set target = excluded.target, run = excluded.run, updated_at = excluded.updated_at
+		where p.target < excluded.target`, institution, job, night)
+	return tag.RowsAffected() > 0, Classify(err)
+}
