@@ -45,7 +45,7 @@ func TestRegistryHoldsTheFixedVocabulary(t *testing.T) {
 		"hold.placed hold.release_asked hold.released index.epoch_dropped index.epoch_opened index.epoch_switched intake.c3_refused intake.ingested " +
 		"intake.key_made investigation.approved investigation.closed investigation.refused investigation.requested key.config_alarm key.config_changed " +
 		"key.epoch_closed key.epoch_confirmed key.epoch_proposed key.epoch_withdrawn key.leases_voided key.rewrapped key.rotated log.closed log.opened " +
-		"log.retained node.accepted norm.adopted outage.began outage.ended person.added person.changed policy.replayed population.checked " +
+		"log.retained mirror.behind mirror.recovered node.accepted norm.adopted outage.began outage.ended person.added person.changed policy.replayed population.checked " +
 		"population.difference query.deleted query.saved reconciliation.alarm reconciliation.made record.lost record.reindexed record.resealed " +
 		"record.scrubbed record.stale satisfaction.recorded service.started source.reported stream.state suite.chosen time.stamped trail.heads " +
 		"trail.health trail.rebuilt trail.verified trail.violation training.passed transfer.received undertaking.signed witness.recovered witness.split " +

@@ -42,6 +42,8 @@ type Config struct {
 
 	FileConfig `embed:""`
 
+	PublishedStoreConfig `embed:""`
+
 	AdoptNorm   string        `help:"Date (YYYY-MM-DD) from which the institution adopts the norm's own time limits beside the law's; an entry says so. Empty: law only." env:"SEALTRAIL_ADOPT_NORM"`
 	AcceptNode  bool          `name:"accept-single-node" help:"Say in the log, at the start, that acknowledged writes may live on one database node only; as sealtraild trail accept-single-node." env:"SEALTRAIL_ACCEPT_SINGLE_NODE"`
 	ScrubWithin time.Duration `help:"Within which time every record is opened and authenticated in the background; 0: never." default:"720h" env:"SEALTRAIL_SCRUB_WITHIN"`

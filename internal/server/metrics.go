@@ -50,5 +50,8 @@ func (s *Server) observe() error {
 	if err != nil {
 		return fmt.Errorf("making the log's metrics: %w", err)
 	}
+	if err := s.observeMirror(m); err != nil {
+		return err
+	}
 	return s.observeKeys(m)
 }

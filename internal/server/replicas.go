@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sealtrail/sealtrail/audit/pglog"
@@ -32,4 +33,28 @@ func (p *publishing) leads() bool {
 	lease := p.leases[time.Now().UTC().Year()]
 	p.mu.Unlock()
 	return lease != nil && lease.Sure()
+}
+
+// publishedLog is a log that this process can publish.
+type publishedLog struct {
+	shard pglog.Shard
+	vkey  string
+}
+
+// shards are the logs that this process can publish, oldest first.
+func (p *publishing) shards() (list []pglog.Shard) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.logs {
+		list = append(list, l.shard)
+	}
+	slices.SortFunc(list, func(a, b pglog.Shard) int { return a.Year - b.Year })
+	return list
+}
+
+// vkeyOf is the verifier key of a year's log, "" while it is not known.
+func (p *publishing) vkeyOf(year int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.logs[year].vkey
 }

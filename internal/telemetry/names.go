@@ -21,6 +21,8 @@ const (
 	MetricLogSize          = "sealtrail.log.size"           // {entry}, published
 	MetricLogAge           = "sealtrail.log.age"            // s since the last signed checkpoint
 	MetricLogLeader        = "sealtrail.log.leader"         // 1: this process publishes the log, 0: another one
+	MetricMirrorSize       = "sealtrail.mirror.size"        // {entry} in the store, read back
+	MetricMirrorLag        = "sealtrail.mirror.lag"         // s since the store has lacked something; 0: nothing
 	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
 	MetricKeyFindings      = "sealtrail.key.findings"       // {finding}, by vault_key
 	MetricKeyLookAge       = "sealtrail.key.look.age"       // s since every key in Vault was looked at
