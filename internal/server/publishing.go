@@ -28,7 +28,7 @@ type publishing struct {
 	running map[int]*publish.Publisher // by year
 	leases  map[int]*pglog.Lease       // by year: which replica publishes
 	vkeys   string                     // verifier keys of the logs, one a line
-	logs    map[int]publishedLog       // by year
+	logs    map[int]keyedLog       // by year
 	mirrors mirrors
 
 	reporting sync.Mutex // one report is computed at a time
@@ -36,7 +36,7 @@ type publishing struct {
 }
 
 func newPublishing(ctx context.Context, s *Server) (*publishing, error) {
-	p := &publishing{server: s, running: map[int]*publish.Publisher{}, leases: map[int]*pglog.Lease{}, logs: map[int]publishedLog{}, reports: map[string]madeReport{}}
+	p := &publishing{server: s, running: map[int]*publish.Publisher{}, leases: map[int]*pglog.Lease{}, logs: map[int]keyedLog{}, reports: map[string]madeReport{}}
 	for _, spec := range s.cfg.Witness {
 		url, vkey, ok := strings.Cut(spec, "=")
 		if !ok {
@@ -93,7 +93,7 @@ func (p *publishing) open(ctx context.Context, start func(run func(context.Conte
 		}
 		p.mu.Lock()
 		p.running[shard.Year], p.leases[shard.Year], p.vkeys = publisher, lease, p.vkeys+vkey+"\n"
-		p.logs[shard.Year] = publishedLog{shard, vkey}
+		p.logs[shard.Year] = keyedLog{shard, vkey}
 		p.mu.Unlock()
 		start(func(ctx context.Context) error {
 			err := p.runLeased(ctx, publisher, lease)

@@ -35,8 +35,8 @@ func (p *publishing) leads() bool {
 	return lease != nil && lease.Sure()
 }
 
-// publishedLog is a log that this process can publish.
-type publishedLog struct {
+// keyedLog is a log that this process can publish, with its verifier key.
+type keyedLog struct {
 	shard pglog.Shard
 	vkey  string
 }
