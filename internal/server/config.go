@@ -40,7 +40,8 @@ type Config struct {
 	Witness    []string `help:"URL=verifier-key of a witness; may be repeated." env:"SEALTRAIL_WITNESSES" sep:";"`
 	MinWitness int      `help:"Cosignatures without which no checkpoint is published; 0: a missing witness only alarms." default:"0" env:"SEALTRAIL_MIN_WITNESSES"`
 
-	FileConfig `embed:""`
+	FileConfig    `embed:""`
+	StreamsConfig `embed:""`
 
 	PublishedStoreConfig `embed:""`
 

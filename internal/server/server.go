@@ -28,6 +28,7 @@ import (
 	"github.com/sealtrail/sealtrail/internal/httpapi"
 	"github.com/sealtrail/sealtrail/internal/keeping"
 	"github.com/sealtrail/sealtrail/internal/store"
+	"github.com/sealtrail/sealtrail/internal/stream"
 	"github.com/sealtrail/sealtrail/internal/telemetry"
 	"github.com/sealtrail/sealtrail/policy"
 )
@@ -58,6 +59,7 @@ type Server struct {
 	files     filestore.Store
 	verifier  *authn.JWT
 	publisher *publishing
+	outbound  []*stream.Stream
 	standing  *standing
 }
 
@@ -65,7 +67,7 @@ type Server struct {
 // database pool, which connects when it is first used.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*Server, error) {
 	s := &Server{cfg: cfg, tel: tel, log: tel.Logger, voided: make(chan voided, voidedQueue), standing: newStanding()}
-	for _, step := range []func(context.Context) error{s.openPool, s.openVault, s.openLog, s.openPolicy, s.openDoor, s.openVerifier} {
+	for _, step := range []func(context.Context) error{s.openPool, s.openVault, s.openLog, s.openPolicy, s.openDoor, s.openVerifier, s.openStreams} {
 		if err := step(ctx); err != nil {
 			s.Close()
 			return nil, err
@@ -276,7 +278,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.compareLog, s.standing.during(s.sequencer.Run), s.standing.during(s.publisher.Run))
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.acceptNode, s.population, s.reap, s.indexLog)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.acceptNode, s.population, s.reap, s.indexLog, s.streams)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
