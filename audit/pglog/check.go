@@ -63,23 +63,46 @@ const maxFindings = 1000
 // verifies no signature: that is package verify's work, with a pinned key. Errors wrap [ErrUnavailable] and mean that the
 // database could not be read; an unreadable folder is a finding.
 func Check(ctx context.Context, pool *pgxpool.Pool, institution string, published fs.FS) ([]Finding, error) {
-	c := &checker{institution: institution, published: published, trails: map[string]trailAt{}}
-	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, pool, opts, func(tx pgx.Tx) error { return c.all(ctx, tx) })
-	if err != nil && !errors.Is(err, errEnough) {
-		return c.found, unavailable("checking the log", err)
+	c := newChecker(institution, published)
+	return c.found, c.run(ctx, pool)
+}
+
+func newChecker(institution string, published fs.FS) *checker {
+	return &checker{institution: institution, published: published, opened: map[int]*publishedLog{}, trails: map[string]trailAt{}, reached: map[int]*audit.Tree{}}
+}
+
+// run is one check, in one snapshot. What is published is looked up before it: the log may grow, and be published, meanwhile.
+func (c *checker) run(ctx context.Context, pool *pgxpool.Pool) error {
+	list, err := Shards(ctx, pool, c.institution)
+	if err != nil {
+		return err
 	}
-	return c.found, nil
+	for _, s := range list {
+		c.opened[s.Year] = openPublished(c.published, s)
+	}
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, pool, opts, func(tx pgx.Tx) error { return c.all(ctx, tx) })
+	if err != nil && !errors.Is(err, errEnough) {
+		return unavailable("checking the log", err)
+	}
+	return nil
 }
 
 var errEnough = errors.New("enough findings")
 
-// checker is one run of Check.
+// checker is one check.
 type checker struct {
 	institution string
 	published   fs.FS
+	opened      map[int]*publishedLog // by year, as they were before the snapshot
 	found       []Finding
-	trails      map[string]trailAt // as the leaves give them, across years
+	trails      map[string]trailAt // as the leaves give them, across years; of a check from somewhere on, those that it met
+
+	from    map[int]*audit.Tree // by year, where to go on; nil: a whole check
+	fromID  uint64              // entries up to this id were looked at, if from is not nil
+	reached map[int]*audit.Tree // by year, the tree at the last published leaf that was compared
+	lastID  uint64              // largest entry id of a leaf at or before that
+	looked  uint64              // leaves that were hashed
 }
 
 // trailAt is the head of one trail as the leaves give it.
@@ -125,23 +148,27 @@ func (c *checker) all(ctx context.Context, tx pgx.Tx) error {
 
 // log walks one log: every leaf in order, beside the published entry of the same index.
 func (c *checker) log(ctx context.Context, tx pgx.Tx, s Shard) error {
-	w := &walk{checker: c, shard: s, tree: &audit.Tree{}, published: openPublished(c.published, s)}
+	w := &walk{checker: c, shard: s, tree: &audit.Tree{}, published: c.publishedLog(s)}
+	w.resume()
 	if err := w.readRoots(ctx, tx); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `
-		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, e.body, e.subject
-		from audit.leaf l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id
-		where l.institution = $1 and l.year = $2 order by l.idx`, s.Institution, s.Year)
+	rows, err := tx.Query(ctx, w.query(), s.Institution, s.Year, int64(w.next)) //nolint:gosec // a leaf's index
 	if err != nil {
 		return err
 	}
 	var r leafRow
-	var hash, prev []byte
+	var hash, prev, beforeHash []byte
+	var beforeN, beforeID *uint64
 	r.p.Log = s.Origin
-	_, err = pgx.ForEachRow(rows, []any{&r.p.Index, &r.p.ID, &hash, &r.p.SeqAt, &r.p.TrailN, &prev, &r.body, &r.subject}, func() error {
+	to := []any{&r.p.Index, &r.p.ID, &hash, &r.p.SeqAt, &r.p.TrailN, &prev, &r.body, &r.subject, &beforeN, &beforeID, &beforeHash}
+	_, err = pgx.ForEachRow(rows, to, func() error {
 		copy(r.hash[:], hash)
 		copy(r.p.TrailPrev[:], prev)
+		if r.before = nil; beforeN != nil {
+			r.before = &trailAt{n: *beforeN, id: *beforeID}
+			copy(r.before.hash[:], beforeHash)
+		}
 		return w.leaf(r)
 	})
 	if err != nil {
@@ -150,9 +177,21 @@ func (c *checker) log(ctx context.Context, tx pgx.Tx, s Shard) error {
 	return w.end()
 }
 
+// publishedLog is the published log as it was before the snapshot.
+func (c *checker) publishedLog(s Shard) *publishedLog {
+	if p, ok := c.opened[s.Year]; ok {
+		return p
+	}
+	return openPublished(c.published, s)
+}
+
 // trailHeads compares audit.trail with the trails that the leaves give.
 func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, "select subject, n, last_id, last_hash, revision, state, state_id from audit.trail where institution = $1", c.institution)
+	query, args := "select subject, n, last_id, last_hash, revision, state, state_id from audit.trail where institution = $1", []any{c.institution}
+	if c.from != nil {
+		query, args = query+" and subject = any ($2)", append(args, c.met())
+	}
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -163,7 +202,8 @@ func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
 		t, ok := c.trails[subject]
 		delete(c.trails, subject)
 		if ok && t.n == n && t.id == id && string(t.hash[:]) == string(hash) {
-			if t.says(revision, stateID, state) {
+			older := c.from != nil && t.state.Revision <= revision && t.stateID != stateID // the state is of an entry before this check
+			if older || t.says(revision, stateID, state) {
 				return nil
 			}
 			return c.add(Finding{Table: "audit.trail", Code: FoundTrail, ID: stateID, HasID: stateID > 0, Detail: "the head says another state of its subject than its leaves"})
@@ -186,8 +226,8 @@ func (c *checker) queue(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 		select e.id, e.subject, e.body, p.id is not null
 		from audit.entry e left join audit.pending p using (institution, id)
-		where e.institution = $1 and not exists (select from audit.leaf l where l.institution = e.institution and l.entry_id = e.id)
-		order by e.id`, c.institution)
+		where e.institution = $1 and e.id > $2 and not exists (select from audit.leaf l where l.institution = e.institution and l.entry_id = e.id)
+		order by e.id`, c.institution, int64(c.fromID)) //nolint:gosec // an entry id
 	if err != nil {
 		return err
 	}
@@ -219,12 +259,12 @@ func (c *checker) rows(ctx context.Context, tx pgx.Tx) error {
 		from audit.pending p join audit.leaf l on l.institution = p.institution and l.entry_id = p.id where p.institution = $1
 		union all
 		select 'audit.leaf', 'twice', l.entry_id, max(l.idx), 'the entry has more than one leaf'
-		from audit.leaf l where l.institution = $1 group by l.entry_id having count(*) > 1
+		from audit.leaf l where $2 and l.institution = $1 group by l.entry_id having count(*) > 1
 		union all
 		select 'audit.opening', 'orphan', o.entry_id, null, 'the opened entry does not exist'
-		from audit.opening o where o.institution = $1
+		from audit.opening o where $2 and o.institution = $1
 		  and not exists (select from audit.entry e where e.institution = o.institution and e.id = o.entry_id)
-		order by 1, 3`, c.institution)
+		order by 1, 3`, c.institution, c.from == nil)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type leafRow struct {
 	hash    [32]byte
 	body    []byte
 	subject *string
+	before  *trailAt // the trail's former leaf as stored, where a check does not begin at the first leaf
 }
 
 // walk goes through one log in order of index.
@@ -32,6 +33,38 @@ type walk struct {
 	size      uint64                // audit.tree
 	root      [32]byte
 	next      uint64
+	keepAt    uint64 // the size at which a later check goes on
+}
+
+// resume goes on where an earlier check was, if the published log is at least as far.
+func (w *walk) resume() {
+	w.keepAt = w.published.checkpoint.Size
+	if t := w.from[w.shard.Year]; t != nil && t.Size() <= w.keepAt {
+		tree := t.Clone()
+		w.tree, w.next = &tree, t.Size()
+		w.keep()
+	}
+}
+
+// keep remembers the tree if it is the published one.
+func (w *walk) keep() {
+	if w.tree.Size() == w.keepAt {
+		tree := w.tree.Clone()
+		w.reached[w.shard.Year] = &tree
+	}
+}
+
+// query reads the leaves from w.next on; those of a check that does not begin at the first leaf with what is stored of the trail
+// before each.
+func (w *walk) query() string {
+	before, join := "null::bigint, null::bigint, null::bytea", ""
+	if w.checker.from != nil {
+		before, join = "q.trail_n, q.entry_id, q.hash", "left join audit.leaf q on q.institution = l.institution and q.entry_id = l.prev_id and l.prev_id > 0"
+	}
+	return `
+		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, e.body, e.subject, ` + before + `
+		from audit.leaf l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id ` + join + `
+		where l.institution = $1 and l.year = $2 and l.idx >= $3 order by l.idx`
 }
 
 // readRoots reads what the database and the folder say of the log's sizes.
@@ -46,7 +79,7 @@ func (w *walk) readRoots(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	copy(w.root[:], root)
-	list, err := checkpoints(ctx, tx, w.shard, 0)
+	list, err := checkpoints(ctx, tx, w.shard, w.next)
 	if err != nil {
 		return err
 	}
@@ -58,6 +91,9 @@ func (w *walk) readRoots(ctx context.Context, tx pgx.Tx) error {
 	}
 	if c := w.published.checkpoint; c.Size > 0 {
 		w.roots[c.Size] = append(w.roots[c.Size], c.Root)
+	}
+	if w.next > 0 {
+		return w.compareRoots() // at the size where this check begins
 	}
 	return nil
 }
@@ -88,6 +124,9 @@ func (w *walk) leaf(r leafRow) error {
 		return err
 	}
 	w.next++
+	if w.next <= w.keepAt {
+		w.lastID = max(w.lastID, r.p.ID)
+	}
 	return w.grow(r.hash)
 }
 
@@ -140,7 +179,10 @@ func (w *walk) trail(r leafRow, published []byte) error {
 		}
 		return nil
 	}
-	t := w.trails[*r.subject]
+	t, met := w.trails[*r.subject]
+	if !met && r.before != nil {
+		t = *r.before
+	}
 	w.advance(*r.subject, trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}, r.body)
 	if r.p.TrailN == t.n+1 && r.p.TrailPrev == t.hash {
 		return nil
@@ -163,6 +205,13 @@ func (w *walk) grow(hash [32]byte) error {
 	if err := w.tree.Append(hash); err != nil {
 		return err
 	}
+	w.looked++
+	w.keep()
+	return w.compareRoots()
+}
+
+// compareRoots compares the roots claimed at the tree's size.
+func (w *walk) compareRoots() error {
 	claimed, ok := w.roots[w.tree.Size()]
 	delete(w.roots, w.tree.Size())
 	if !ok {

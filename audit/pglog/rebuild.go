@@ -276,7 +276,7 @@ func (r *Rebuilder) say() error {
 
 // prove compares the whole database with the published logs, as Check does, before anything is committed.
 func (r *Rebuilder) prove() error {
-	c := &checker{institution: r.cfg.Institution, published: r.cfg.Published, trails: map[string]trailAt{}}
+	c := newChecker(r.cfg.Institution, r.cfg.Published)
 	if err := c.all(r.ctx, r.tx); err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
