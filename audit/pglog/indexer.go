@@ -141,8 +141,8 @@ type posting struct {
 
 func (p postings) add(index uint64, b *audit.Body) {
 	for _, term := range Terms(b) {
-		key := posting{int32(index / blockSize), termID(term)} //nolint:gosec // 2^31 blocks are 8.8e12 leaves
-		at := uint16(index % blockSize)                        //nolint:gosec // below 4096
+		key := posting{int32(index / blockSize), termID(term)}
+		at := uint16(index % blockSize)
 		if raw := p[key]; len(raw) >= 2 && binary.BigEndian.Uint16(raw[len(raw)-2:]) == at {
 			continue // one leaf may have a term twice
 		}

@@ -124,7 +124,7 @@ func (s *search) year(ctx context.Context, g lag, before uint64) (done bool, err
 
 // blocks proposes leaves of the blocks [first, last], by the index as far as it goes and every leaf beyond.
 func (s *search) blocks(ctx context.Context, g lag, first, last uint64) ([]*places, error) {
-	n := int(last - first + 1) //nolint:gosec // at most mostBlocks
+	n := int(last - first + 1)
 	rows, err := s.postings(ctx, g.shard, first, last)
 	if err != nil {
 		return nil, err
@@ -139,14 +139,14 @@ func (s *search) blocks(ctx context.Context, g lag, first, last uint64) ([]*plac
 		for _, group := range s.All {
 			var any places
 			for _, term := range group {
-				if p := rows[posting{int32(block), termID(term)}]; p != nil { //nolint:gosec // see postings.add
+				if p := rows[posting{int32(block), termID(term)}]; p != nil {
 					any.or(p)
 				}
 			}
 			indexed.and(&any)
 		}
 		for _, term := range s.None {
-			if p := rows[posting{int32(block), termID(term)}]; p != nil { //nolint:gosec // see postings.add
+			if p := rows[posting{int32(block), termID(term)}]; p != nil {
 				indexed.without(p)
 			}
 		}
@@ -163,7 +163,7 @@ func (s *search) postings(ctx context.Context, shard Shard, first, last uint64) 
 	}
 	blocks, terms := make([]int32, 0, last-first+1), make([]int64, 0, len(s.terms))
 	for block := first; block <= last; block++ {
-		blocks = append(blocks, int32(block)) //nolint:gosec // see postings.add
+		blocks = append(blocks, int32(block))
 	}
 	for term := range s.terms {
 		terms = append(terms, term)
@@ -202,7 +202,7 @@ func (s *search) examine(ctx context.Context, g lag, block uint64, found *places
 			bit := 63 - bits.LeadingZeros64(w)
 			w &^= 1 << bit
 			if index := block*blockSize + uint64(i*64+bit); index < before {
-				indexes = append(indexes, int64(index)) //nolint:gosec // an index of a leaf
+				indexes = append(indexes, int64(index))
 			}
 		}
 	}
@@ -307,7 +307,7 @@ func (l *Log) RootAt(ctx context.Context, at Place) (root [32]byte, err error) {
 		select root from audit.tree where institution = $1 and year = $2 and size = $3
 		union all
 		select root from audit.checkpoint where institution = $1 and year = $2 and size = $3 limit 1`,
-		l.cfg.Institution, at.Year, int64(at.Index)).Scan(&raw) //nolint:gosec // a size of a log
+		l.cfg.Institution, at.Year, int64(at.Index)).Scan(&raw)
 	if err == nil {
 		copy(root[:], raw)
 		return root, nil
@@ -316,7 +316,7 @@ func (l *Log) RootAt(ctx context.Context, at Place) (root [32]byte, err error) {
 		return root, unavailable("reading a root", err)
 	}
 	rows, err := l.cfg.Pool.Query(ctx, "select hash from audit.leaf where institution = $1 and year = $2 and idx < $3 order by idx",
-		l.cfg.Institution, at.Year, int64(at.Index)) //nolint:gosec // a size of a log
+		l.cfg.Institution, at.Year, int64(at.Index))
 	if err != nil {
 		return root, unavailable("reading leaf hashes", err)
 	}

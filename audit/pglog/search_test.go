@@ -168,7 +168,7 @@ func someQuery(r *rand.Rand) pglog.Query {
 func TestSearchFindsWhatReadingEverythingFinds(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a reproducible office
+	r := rand.New(rand.NewPCG(1, 2))
 	e.fill(r, 0, 4500)
 	x, list := e.indexer(1500), e.read(e.from())
 	for _, steps := range []int{0, 1, 9} { // 0, 1500 and all 4500 leaves indexed
@@ -190,7 +190,7 @@ func TestSearchFindsWhatReadingEverythingFinds(t *testing.T) {
 func TestSearchIsPinned(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a reproducible office
+	r := rand.New(rand.NewPCG(3, 4))
 	e.fill(r, 0, 700)
 	x := e.indexer(0)
 	e.index(x, 9)
@@ -249,7 +249,7 @@ func TestSearchGoesBackAcrossYears(t *testing.T) {
 func TestTamperedIndexOnlyOmits(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // a reproducible office
+	r := rand.New(rand.NewPCG(5, 6))
 	e.fill(r, 0, 500)
 	e.index(e.indexer(0), 3)
 	q := pglog.Query{All: [][]string{{pglog.Term(pglog.TermDecision, "deny")}, {pglog.Term(pglog.TermPurpose, "audit")}}, Limit: 100, Before: e.from()}
@@ -396,7 +396,7 @@ func TestSearchPageIsQuick(t *testing.T) {
 		t.Skip("by hand: SEALTRAIL_SEARCH_ROWS=1000000")
 	}
 	e := newEnv(t)
-	r := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // a reproducible office
+	r := rand.New(rand.NewPCG(7, 8))
 	x := e.indexer(0)
 	start := time.Now()
 	for done := 0; done < rows; done += 20_000 {

@@ -91,8 +91,6 @@ type places [blockSize / 64]uint64
 
 func (p *places) set(i uint64) { p[i/64] |= 1 << (i % 64) }
 
-func (p *places) has(i uint64) bool { return p[i/64]&(1<<(i%64)) != 0 }
-
 // read adds what a row of audit.posting holds.
 func (p *places) read(raw []byte) {
 	for ; len(raw) >= 2; raw = raw[2:] {

@@ -26,8 +26,6 @@ type LogSearch struct {
 	After    string // cursor of the former page; empty: first page
 	// Codes refuses a query that may name somebody: its text came in an address.
 	Codes bool
-	// Query names the saved query that this is, if it is one.
-	Query string
 }
 
 // LogEntry is one entry with all that is clear in it.
@@ -206,10 +204,7 @@ func (d *Door) standsAside(ctx context.Context, a *asked) (func(subject string) 
 // entry is what the log says of the search: its keys clear, its text committed
 // to. The salt opens that.
 func (s *logAsked) entry(r LogSearch, facts audit.Facts) (audit.Body, [16]byte) {
-	facts["filters"], facts["size"] = s.parsed.Keys(), int(s.pinned.Size) //nolint:gosec // a size of a log
-	if r.Query != "" {
-		facts["query"] = r.Query
-	}
+	facts["filters"], facts["size"] = s.parsed.Keys(), int(s.pinned.Size)
 	b := s.intent("access.log", nil, facts)
 	b.Stage, b.Subject = audit.StageEvent, "query:"+s.caller.Request
 	n := newNote("q", r.Text)

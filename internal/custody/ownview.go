@@ -93,7 +93,7 @@ func (d *Door) Own(ctx context.Context, c Caller, r OwnRequest) (*OwnPage, error
 		page.Next = pinned.encode()
 	}
 	b := audit.Body{At: a.at, Stage: audit.StageEvent, Kind: "access.log", Actor: audit.Actor{ID: alias, Auth: c.Auth, OnBehalf: c.OnBehalf},
-		Subject: "query:" + c.Request, Request: c.Request, Net: c.Net, Facts: audit.Facts{"own": true, "hits": len(page.Items), "size": int(pinned.Size)}} //nolint:gosec // a size of a log
+		Subject: "query:" + c.Request, Request: c.Request, Net: c.Net, Facts: audit.Facts{"own": true, "hits": len(page.Items), "size": int(pinned.Size)}}
 	receipt, err := d.record(ctx, b)
 	if err != nil {
 		return nil, err
