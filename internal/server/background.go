@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -200,94 +198,6 @@ func (s *Server) said(ctx context.Context, f founding) (bool, error) {
 func (s *Server) serviceEvent(alias, subject, kind string, facts audit.Facts) audit.Body {
 	return audit.Body{At: time.Now(), Stage: audit.StageEvent, Kind: kind, Actor: audit.Actor{ID: alias, Auth: "service"},
 		Subject: "charter:" + subject, Facts: facts}
-}
-
-// watch compares what PostgreSQL holds with what is published and makes every
-// new finding an entry. A check that takes long is made less often.
-func (s *Server) watch(ctx context.Context) error {
-	told := map[string]bool{}
-	var verified verification
-	pause := s.cfg.CheckEvery
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-		if !s.publisher.leads() {
-			continue // the one that leads compares
-		}
-		began := time.Now()
-		if n, ok := s.checkOnce(ctx, told); ok {
-			s.verified(ctx, &verified, n)
-		}
-		pause = max(s.cfg.CheckEvery, 20*time.Since(began))
-	}
-}
-
-// verification is when a comparison was last made an entry, and of what size.
-type verification struct {
-	at       time.Time
-	size     uint64
-	findings int
-}
-
-// verifiedEvery is how often a comparison without news becomes an entry.
-const verifiedEvery = time.Hour
-
-// verified makes a finished comparison an entry: the first one, one with other
-// findings than before, and else one an hour if the log grew otherwise.
-func (s *Server) verified(ctx context.Context, last *verification, found int) {
-	p := s.publisher.current()
-	if p == nil {
-		return
-	}
-	size := p.Status().Size
-	due := last.at.IsZero() || found != last.findings || time.Since(last.at) >= verifiedEvery && size > last.size+1
-	if !due {
-		return
-	}
-	alias, err := s.trail.Alias(ctx, "service")
-	if err != nil {
-		return
-	}
-	facts := audit.Facts{"size": int(size), "findings": found}
-	if _, err := s.trail.Append(ctx, s.serviceEvent(alias, "verification", "trail.verified", facts)); err == nil {
-		*last = verification{at: time.Now(), size: size, findings: found}
-	}
-}
-
-// checkOnce returns how many findings there are, and whether the comparison
-// could be made.
-func (s *Server) checkOnce(ctx context.Context, told map[string]bool) (int, bool) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	found, err := CheckStored(ctx, s.pool, s.cfg.Institution, os.DirFS(s.cfg.Published))
-	if err != nil {
-		s.log.WarnContext(ctx, "log not checked", slog.String("cause", err.Error()))
-		return 0, false
-	}
-	if slices.ContainsFunc(found, func(f pglog.Finding) bool { return f.Code == foundLost }) {
-		if err := s.tellLost(ctx); err != nil {
-			s.log.WarnContext(ctx, "lost records not told", slog.String("cause", err.Error()))
-		}
-	}
-	weak, err := pglog.SelfCheck(ctx, s.pool)
-	if err != nil {
-		s.log.WarnContext(ctx, "fences not checked", slog.String("cause", err.Error()))
-	}
-	for _, w := range weak {
-		found = append(found, pglog.Finding{Table: w.Object, Code: w.Code})
-	}
-	for _, f := range found {
-		if told[f.String()] {
-			continue
-		}
-		if err := s.tell(ctx, f); err == nil {
-			told[f.String()] = true
-		}
-	}
-	return len(found), true
 }
 
 // tell alarms about a finding and makes it an entry.

@@ -24,6 +24,11 @@ func CheckStored(ctx context.Context, pool *pgxpool.Pool, institution string, pu
 	if err != nil {
 		return nil, err
 	}
+	return withRecords(ctx, pool, institution, found)
+}
+
+// withRecords adds the complaints that are not what the log last said.
+func withRecords(ctx context.Context, pool *pgxpool.Pool, institution string, found []pglog.Finding) ([]pglog.Finding, error) {
 	stale, err := store.CheckRevisions(ctx, pool, institution)
 	if err != nil {
 		return nil, err
