@@ -7,9 +7,6 @@ import (
 	"github.com/sealtrail/sealtrail/audit"
 )
 
-// openedKind is the kind of the first entry of a log that continues an earlier one (contracts.md 3).
-const openedKind = "log.opened"
-
 // entry checks one entry's own bytes: steps 5, 6 and 7. damaged tells that step 4 has named it already; its form is then not
 // reported again.
 func (w *walker) entry(index uint64, raw []byte, hash [32]byte, damaged bool) error {
@@ -29,7 +26,9 @@ func (w *walker) entry(index uint64, raw []byte, hash [32]byte, damaged bool) er
 		w.firstPlace = bytes.Clone(v.Institution())
 		w.rep.Simulated = v.Sim()
 		w.follows = string(v.Kind()) == openedKind && w.trails.Len() == 0
+		w.opens(v)
 	}
+	w.closes(index, v)
 	if v.Index != index {
 		w.badEntry(index, "index", say("entry %d says that it is %d", "第 %d 条自称为第 %d 条", index, v.Index))
 		return nil

@@ -54,7 +54,8 @@ type Options struct {
 	Entries func(v *audit.LeafView) error
 
 	// Trails, if not nil, holds the trails of the institution's earlier logs and takes up those of this one. Nil means a log
-	// whose trails all begin in it, or whose first entry is of the kind "log.opened".
+	// whose trails all begin in it, or whose first entry is of the kind "log.opened"; what that says of a former log is then not
+	// checked.
 	Trails *Trails
 
 	// TreeOnly leaves the contents of entries alone: steps 1 to 4 and 8 for any tlog-tiles log, whatever it holds. Schema, Entries

@@ -354,11 +354,10 @@ func TestLogsOfTwoYears(t *testing.T) {
 	old := audittest.New(audittest.Config{Origin: "demo/2025"})
 	old.PutBlob([]byte(policyBundle))
 	old.Append(audittest.Bodies(30)...)
-	next := audittest.New(audittest.Config{Origin: "demo/2026", FirstID: 31, Trails: old.Trails(), Start: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)})
+	old.Append(old.Closing())
+	next := audittest.New(audittest.Config{Origin: "demo/2026", FirstID: 32, Trails: old.Trails(), Start: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)})
 	next.PutBlob([]byte(policyBundle))
-	opened := audittest.Body(31)
-	opened.Kind, opened.Subject, opened.Decision = "log.opened", "log:demo/2026", nil
-	next.Append(opened)
+	next.Append(old.Opening())
 	next.Append(audittest.Bodies(40)[29:]...)
 	root := fstest.MapFS{}
 	join := func(dir string, l *audittest.Log) {
@@ -383,8 +382,9 @@ func TestLogsOfTwoYears(t *testing.T) {
 
 	// Alone, the second year cannot be checked against the first, and says so.
 	alone := check(t, next.Folder(), verify.Options{VerifierKey: next.VerifierKey()})
-	if !alone.OK() || !strings.Contains(alone.Step(verify.StepLimits).Notes[0].EN, "began in an earlier log") {
-		t.Errorf("%s, %v", statuses(alone), alone.Step(verify.StepLimits).Notes)
+	if !alone.OK() || !strings.Contains(alone.Step(verify.StepLimits).Notes[0].EN, "began in an earlier log") ||
+		!strings.Contains(alone.Step(verify.StepCheckpoints).Notes[0].EN, "not checked: the log before this one, demo/2025 of 31 entries") {
+		t.Errorf("%s, %v, %v", statuses(alone), alone.Step(verify.StepLimits).Notes, alone.Step(verify.StepCheckpoints).Notes)
 	}
 
 	// A first year that lost its last entries no longer joins the second.

@@ -2,13 +2,15 @@ package verify
 
 import "github.com/sealtrail/sealtrail/audit"
 
-// Trails is the last known entry of every subject. Pass the same Trails to the verification of one institution's logs, oldest
-// first: trails run on from one log to the next. Its memory grows with the number of subjects, about 150 bytes each.
+// Trails is the last known entry of every subject, and what the last log came to. Pass the same Trails to the verification of one
+// institution's logs, oldest first: trails run on from one log to the next, whose first entry names the former's final size and
+// root. Its memory grows with the number of subjects, about 150 bytes each.
 //
 // The zero value is ready to use. Not safe for concurrent use.
 type Trails struct {
 	place map[string]int
 	heads []head
+	last  *final // the log verified before; nil: none
 }
 
 // head is the last entry of one trail.

@@ -38,6 +38,7 @@ func Verify(ctx context.Context, fsys fs.FS, opts Options) (*Report, error) {
 	if err := w.finish(); err != nil {
 		return nil, err
 	}
+	w.trails.last = &final{origin: w.rep.Origin, size: w.rep.Size, root: w.rep.Root}
 	return w.rep, nil
 }
 

@@ -38,6 +38,8 @@ type walker struct {
 	follows      bool   // the log continues an earlier one
 	firstPlace   []byte // institution of the first entry
 	lastSeq      []byte
+	closed       bool                // an entry has closed the log
+	beforeLast   [32]byte            // root over all entries but the last
 	requests     map[uint64]struct{} // requests with an intent and no outcome yet, hashed
 	seed         maphash.Seed
 	blobs        map[string]uint64 // hex digest -> first entry that names it
@@ -191,6 +193,9 @@ func (w *walker) takeBundle(first uint64, width int, bundle, tile []byte, path s
 		if !have {
 			own = stored
 			w.damage(stored)
+		}
+		if index+1 == w.head.Size {
+			w.beforeLast = w.byEntry.Root()
 		}
 		if err := w.take(index, own, stored); err != nil {
 			return taken, err

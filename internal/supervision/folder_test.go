@@ -209,8 +209,7 @@ func TestLogsOfTwoYears(t *testing.T) {
 	}
 	next := audittest.New(audittest.Config{Origin: "demo-bank/2026", Start: leaves[cut].Body.At, FirstID: uint64(cut) + 1, Trails: old.Trails()})
 	next.PutBlob([]byte("bundle"))
-	next.Append(audit.Body{Institution: "demo-bank", At: at(t, "2026-01-01 00:00"), Stage: audit.StageEvent, Kind: "log.opened",
-		Actor: audit.Actor{ID: "service-1"}, Subject: "log", Nonce: [16]byte{1}, Facts: audit.Facts{"origin": "demo-bank/2025"}})
+	next.Append(old.Opening())
 	for _, l := range leaves[cut:] {
 		next.Append(l.Body)
 	}
