@@ -281,3 +281,22 @@ func ExampleMisbehaviour() {
 	fmt.Println(v.Convicts, v.Reason, v.A.Size, err)
 	// Output: true two_roots 1 <nil>
 }
+
+// The root at every smaller size, from the tiles of the larger tree alone.
+func TestRootAtEverySize(t *testing.T) {
+	t.Parallel()
+	const total = 600
+	l := history(1, 0, total)
+	for size := range total + 1 {
+		want := audit.EmptyRoot()
+		if size > 0 {
+			want = rootAt(1, 0, size)
+		}
+		if got, err := audit.RootAt(uint64(size), total, tilesOf(l)); err != nil || got != want {
+			t.Fatalf("size %d: %x, %v; want %x", size, got, err, want)
+		}
+	}
+	if _, err := audit.RootAt(total+1, total, tilesOf(l)); err == nil {
+		t.Error("a root beyond the end")
+	}
+}

@@ -70,3 +70,30 @@ func node(id compact.NodeID, size uint64, read TileReader) ([32]byte, error) {
 	}
 	return subtree(data[from:to]), nil
 }
+
+// RootAt returns the root that the first size leaves of a tree of total leaves have, from the tiles of that tree. It believes the
+// tiles.
+func RootAt(size, total uint64, read TileReader) ([32]byte, error) {
+	if size == 0 {
+		return EmptyRoot(), nil
+	}
+	if size > total {
+		return [32]byte{}, fmt.Errorf("root at %d of %d leaves: beyond the end", size, total)
+	}
+	var peaks [][32]byte
+	for height, left := uint(63), uint64(0); left < size; height-- {
+		if size>>height&1 == 0 {
+			continue
+		}
+		h, err := node(compact.NodeID{Level: height, Index: left >> height}, total, read)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		peaks, left = append(peaks, h), left+1<<height
+	}
+	root := peaks[len(peaks)-1]
+	for i := len(peaks) - 2; i >= 0; i-- {
+		root = NodeHash(peaks[i], root)
+	}
+	return root, nil
+}

@@ -55,6 +55,7 @@ type Config struct {
 	Interval         time.Duration // 0 = DefaultInterval
 	SignDeadline     time.Duration // 0 = DefaultSignDeadline
 	WitnessDeadline  time.Duration // 0 = DefaultWitnessDeadline
+	Watch            Watch         // of the witnesses' silence
 	Alarm            func(context.Context, Alarm)
 	Logger           *slog.Logger // where alarms go if Alarm is nil; nil = slog.Default()
 }
@@ -62,8 +63,12 @@ type Config struct {
 // Alarm is something that somebody must look at. Kind is stable.
 type Alarm struct {
 	Kind    string
-	Witness string // for AlarmWitness
+	Witness string // for those about witnesses; "" = the quorum
 	Err     error
+
+	Size   uint64        // for those about witnesses: cosigned last, or where the histories part
+	Age    time.Duration // for AlarmWitnessStale
+	SHA256 string        // for AlarmSplit: of the file in evidence/
 }
 
 // Kinds of Alarm.
@@ -96,11 +101,13 @@ type Publisher struct {
 	round    sync.Mutex // held for a round
 	edge     *edge      // nil: to be loaded from the store
 	compared bool       // the database has been compared with everything that was signed
+	watch    watched    // of the witnesses
 	stale    []string   // partial tiles that the last round made superfluous
 	shown    []byte     // what this process last wrote as `checkpoint`
 
-	mu     sync.Mutex
-	status Status
+	mu        sync.Mutex
+	status    Status
+	witnessed Witnessed
 }
 
 // New returns a Publisher. It touches neither database nor store.
@@ -128,6 +135,9 @@ func New(_ context.Context, cfg Config) (*Publisher, error) {
 	}
 	if p.cfg.Logger == nil {
 		p.cfg.Logger = slog.Default()
+	}
+	if err := p.prepareWatch(); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

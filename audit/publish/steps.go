@@ -148,7 +148,7 @@ func (p *Publisher) sameSize(ctx context.Context, head pglog.Head, last audit.Ch
 	if head.Size > 0 && head.Root != last.Root {
 		return p.fork(ctx, audit.Checkpoint{Origin: p.shard.Origin, Size: head.Size, Root: head.Root})
 	}
-	return nil
+	return p.refresh(ctx, last)
 }
 
 func (p *Publisher) growFull(ctx context.Context, r *round) error { return p.grow(ctx, r.next) }

@@ -30,6 +30,8 @@ type witness struct {
 	http *httptest.Server
 	dir  string
 	hang atomic.Bool
+
+	asked atomic.Int64 // requests to cosign
 }
 
 func newWitness(t testing.TB, dir string, logs ...string) *witness {
@@ -40,6 +42,9 @@ func newWitness(t testing.TB, dir string, logs ...string) *witness {
 	}
 	w := &witness{WitnessServer: s, dir: dir}
 	w.http = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.asked.Add(1)
+		}
 		if w.hang.Load() {
 			_, _ = io.Copy(io.Discard, r.Body) // only then does the server see that the client hung up
 			<-r.Context().Done()

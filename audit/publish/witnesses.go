@@ -16,6 +16,11 @@ type witnessState struct {
 	size     uint64    // of the checkpoint that it cosigned last, as far as we know
 	failures int       // in a row
 	notUntil time.Time // a witness that failed is not asked again before
+	cosigned uint64    // size of the largest checkpoint of which we hold its cosignature
+	at       time.Time // of its newest cosignature
+	heard    time.Time // when we got it
+	stale    bool      // it is silent and the alarm was raised
+	split    [32]byte  // the last note of it that was found to be of another history
 }
 
 // A witness that is away is asked again after 1, 2, 4 ... at most 30 s, so that its deadline does not slow every checkpoint.
@@ -32,39 +37,60 @@ type witnessProof struct {
 
 // witness asks all witnesses at once and returns the note with the cosignatures that came in time and verified, and their
 // number. A witness that is away or refuses raises an alarm; the error wraps [ErrWitnesses] if fewer than RequireWitnesses
-// cosigned.
+// cosigned, or if the newest quorum is older than Watch.MaxAge and this is none.
 // crash here: a witness may have cosigned a checkpoint that is not published yet; the next one extends it.
 func (p *Publisher) witness(ctx context.Context, signed []byte, c audit.Checkpoint, at witnessProof) ([]byte, int, error) {
 	if len(p.cfg.Witnesses) == 0 && p.cfg.RequireWitnesses == 0 {
 		return signed, 0, nil
 	}
+	p.learn(ctx)
+	defer p.lookAtWitnesses(ctx)
+	tooOld := p.tooOld()
+	skip := make([]bool, len(p.cfg.Witnesses))
+	for i, w := range p.cfg.Witnesses {
+		skip[i] = time.Now().Before(p.stateOf(w).notUntil) && p.cfg.RequireWitnesses == 0 && !tooOld
+	}
+	lines, cosigned, n := p.askAll(ctx, cosignRequest{signed, c, at}, skip)
+	if n < p.cfg.RequireWitnesses {
+		return nil, n, fmt.Errorf("checkpoint of size %d: %d of %d cosignatures: %w", c.Size, n, p.cfg.RequireWitnesses, ErrWitnesses)
+	}
+	if tooOld && !p.quorum(cosigned) {
+		return nil, n, fmt.Errorf("checkpoint of size %d: the newest quorum of cosignatures is older than %s: %w", c.Size, p.cfg.Watch.MaxAge, ErrWitnesses)
+	}
+	out := append(append([]byte(nil), signed...), lines...)
+	p.noteCosignatures(out, true)
+	return out, n, nil
+}
+
+// askAll asks those that are not to be skipped at once and returns the signature lines that came in time and verified, and whose
+// they are.
+func (p *Publisher) askAll(ctx context.Context, r cosignRequest, skip []bool) (lines []byte, cosigned []bool, n int) {
 	asked, cancel := context.WithTimeout(ctx, p.cfg.WitnessDeadline)
 	defer cancel()
 	answers := make([][]byte, len(p.cfg.Witnesses))
 	errs := make([]error, len(p.cfg.Witnesses))
 	var wg sync.WaitGroup
 	for i, w := range p.cfg.Witnesses {
-		state := p.stateOf(w)
-		if time.Now().Before(state.notUntil) && p.cfg.RequireWitnesses == 0 {
-			continue
+		if state := p.stateOf(w); !skip[i] {
+			wg.Go(func() { answers[i], errs[i] = p.ask(asked, w, state, r) })
 		}
-		wg.Go(func() { answers[i], errs[i] = p.ask(asked, w, state, cosignRequest{signed, c, at}) })
 	}
 	wg.Wait()
-	out, n := signed, 0
+	out := r.signed
+	cosigned = make([]bool, len(p.cfg.Witnesses))
 	for i, w := range p.cfg.Witnesses {
 		if errs[i] == nil && answers[i] != nil {
 			out, errs[i] = addTo(out, answers[i], w)
 		}
-		if errs[i] == nil && answers[i] != nil {
+		if cosigned[i] = errs[i] == nil && answers[i] != nil; cosigned[i] {
 			n++
 		}
 		p.remember(ctx, w, errs[i])
+		if refused(errs[i]) {
+			p.examine(ctx, w, r)
+		}
 	}
-	if n < p.cfg.RequireWitnesses {
-		return nil, n, fmt.Errorf("checkpoint of size %d: %d of %d cosignatures: %w", c.Size, n, p.cfg.RequireWitnesses, ErrWitnesses)
-	}
-	return out, n, nil
+	return out[len(r.signed):], cosigned, n
 }
 
 func addTo(signed, lines []byte, w Witness) ([]byte, error) {
