@@ -276,8 +276,9 @@ func TestStoppedLeaderIsReplacedAndCannotFork(t *testing.T) {
 	e := newEnv(t)
 	first := e.append("complaint:1", 5)
 	stop := newPauser("audit.sequence(")
-	t.Cleanup(stop.end)
-	old, err := pglog.NewSequencer(t.Context(), pglog.SequencerConfig{Pool: traced(t, e.db.App, stop), Institution: inst})
+	pool := traced(t, e.db.App, stop)
+	t.Cleanup(stop.end) // before the pool closes, which waits for whoever stands still
+	old, err := pglog.NewSequencer(t.Context(), pglog.SequencerConfig{Pool: pool, Institution: inst})
 	if err != nil {
 		t.Fatal(err)
 	}
