@@ -18,11 +18,9 @@ import (
 )
 
 const (
-	// ReapAfter is the age at which an intent without an outcome is closed as
-	// unknown, if no process can still answer for it.
-	ReapAfter = 60 * time.Second
-	// silentFor is after how long without a beat a process is fenced. Whoever was
-	// only held up finds out when it writes.
+	// silentFor is after how long without a beat a process is fenced, at most:
+	// half of the age that is reaped. Whoever was only held up finds out when it
+	// writes.
 	silentFor = 30 * time.Second
 	// reapPage is how many entries are read at once.
 	reapPage = 4096
@@ -63,7 +61,7 @@ func (d *Door) Reap(ctx context.Context, after time.Duration) (closed int, err e
 	if r.alias, err = d.cfg.Log.Alias(ctx, servicePerson); err != nil {
 		return 0, logError(err)
 	}
-	if _, err := d.cfg.Store.FenceSilent(ctx, d.cfg.Institution, silentFor); err != nil {
+	if _, err := d.cfg.Store.FenceSilent(ctx, d.cfg.Institution, min(silentFor, max(after/2, 2*beatEvery))); err != nil {
 		return 0, storeError(err)
 	}
 	if !r.started {

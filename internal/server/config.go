@@ -41,6 +41,7 @@ type Config struct {
 	MinWitness int      `help:"Cosignatures without which no checkpoint is published; 0: a missing witness only alarms." default:"0" env:"SEALTRAIL_MIN_WITNESSES"`
 
 	FileConfig    `embed:""`
+	ReapConfig    `embed:""`
 	StreamsConfig `embed:""`
 
 	PublishedStoreConfig `embed:""`
