@@ -56,7 +56,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"处理轨迹:谁看了什么、为何、依据哪条", "the handling trail: who saw what, why, under which article", s.trail},
 		{"trailcheck 离线核验整本日志", "trailcheck verifies the whole log offline", s.verify},
 		{"监督指标,逐字节复算", "supervision figures, recomputed byte for byte", s.figures},
-		{"超级用户改动数据库与日志", "a superuser tampers with rows, fields and the whole log", s.tamper},
+		{"有人偷用 Vault 令牌;超级用户改动数据库与日志", "a stolen Vault token; a superuser tampers with rows, fields and the whole log", s.attacks},
 		{"Vault 停了又恢复", "Vault is stopped, and comes back", s.outage},
 	}
 	for i, step := range steps {

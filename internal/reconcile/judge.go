@@ -111,7 +111,7 @@ func (m *Matcher) judgeCall(ctx context.Context, c *called, now time.Time) ([]Al
 			m.count.Matched += len(c.Items)
 			return nil, nil
 		}
-		if !c.Time.Before(now.Add(-keyGrace)) {
+		if !c.Time.Before(now.Add(-m.cfg.keyGrace())) {
 			return nil, nil
 		}
 		c.tried = true
@@ -219,7 +219,7 @@ func (m *Matcher) judgeIndex(c *called, now time.Time, due bool) []Alarm {
 		return nil
 	}
 	c.tried = true
-	if slices.ContainsFunc(m.starts, func(t time.Time) bool { return !t.Before(c.Time) && t.Before(c.Time.Add(keyGrace)) }) {
+	if slices.ContainsFunc(m.starts, func(t time.Time) bool { return !t.Before(c.Time) && t.Before(c.Time.Add(m.cfg.keyGrace())) }) {
 		m.count.Excused += missing // the service ended between the call and the entry
 		return nil
 	}
@@ -241,14 +241,14 @@ func (m *Matcher) judgeKey(c *called, now time.Time) []Alarm {
 	want := map[string]string{"rotate": "key.rotated", "config": "key.epoch_closed", "trim": "key.epoch_closed"}[c.Verb]
 	if want != "" {
 		known := slices.ContainsFunc(m.keyed, func(e keyEvent) bool {
-			return e.kind == want && e.key == c.Key && e.at.After(c.Time.Add(-keyGrace)) && e.at.Before(c.Time.Add(keyGrace))
+			return e.kind == want && e.key == c.Key && e.at.After(c.Time.Add(-m.cfg.keyGrace())) && e.at.Before(c.Time.Add(m.cfg.keyGrace()))
 		})
 		if known {
 			c.tried = true
 			m.count.Matched++
 			return nil
 		}
-		if !c.Time.Before(now.Add(-keyGrace)) {
+		if !c.Time.Before(now.Add(-m.cfg.keyGrace())) {
 			return nil
 		}
 	}

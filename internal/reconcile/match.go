@@ -67,8 +67,6 @@ type Config struct {
 
 const (
 	defaultGrace = 15 * time.Second
-	// keyGrace is how long the entry of a change of a key may take, before and after.
-	keyGrace = 45 * time.Second
 	// readWithin is how long after its intent a key may be opened, by the deadline
 	// of the longest request that streams nothing.
 	readWithin = 12 * time.Second
@@ -79,6 +77,10 @@ const (
 	// memory is how long what was matched is remembered.
 	memory = 10 * time.Minute
 )
+
+// keyGrace is how long the entry of a change of a key may take, before and after
+// it, and that of a batch of rewrapped ones.
+func (c *Config) keyGrace() time.Duration { return 3 * c.Grace }
 
 // Counts are what a Matcher has judged.
 type Counts struct {

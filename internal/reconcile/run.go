@@ -2,9 +2,12 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -79,6 +82,7 @@ type state struct {
 	Until    time.Time `json:"until"`    // end of the last result
 	Previous string    `json:"previous"` // digest of the last segment
 	Device   string    `json:"device"`   // hash of probe
+	Head     string    `json:"head"`     // digest of how the file begins: which file it is
 }
 
 // Runner reconciles as Vault's file and the log grow. Build it with New, run it
@@ -101,6 +105,7 @@ type Runner struct {
 	began   time.Time
 	changed bool // something was found since the last result
 	untold  []Alarm
+	missed  bool // the file that was read last went while nobody looked
 }
 
 // New returns a Runner and reads its state. It asks nobody anything.
@@ -130,8 +135,8 @@ func New(cfg RunConfig) (*Runner, error) {
 			return nil, fmt.Errorf("reading the state of the reconciliation: %w", err)
 		}
 	}
-	if info, err := os.Stat(cfg.File); err == nil && info.Size() < r.state.Offset {
-		r.state.Offset = 0 // rotated while nobody looked, or cut: the first Step tells by what is missing
+	if info, err := os.Stat(cfg.File); err == nil && r.state.Offset > 0 && (info.Size() < r.state.Offset || headOf(cfg.File) != r.state.Head) {
+		r.state.Offset, r.missed = 0, true // another file since, or a shorter one
 	}
 	now := cfg.Now()
 	r.began, r.grown, r.caught = now, now, now
@@ -170,6 +175,9 @@ func (r *Runner) Step(ctx context.Context) error {
 	r.state2("device", devErr != nil)
 	r.state2("log", r.cfg.Now().Sub(r.caught) > stuckAfter)
 	alarms = append(alarms, r.silence(now)...)
+	if r.missed {
+		alarms, r.missed = append(alarms, Alarm{What: AlarmSegmentGone, At: now}), false
+	}
 	var judgeErr error
 	if devErr == nil && !r.upTo.IsZero() {
 		var found []Alarm
@@ -380,6 +388,25 @@ func (r *Runner) Report(ctx context.Context) error {
 	return r.save(now)
 }
 
+// headOf is the digest of a file's first bytes; empty if it cannot be read, or
+// is too short to be known by them.
+func headOf(name string) string {
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, headSize)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(head)
+	return hex.EncodeToString(sum[:])
+}
+
+// headSize holds the time and the id of the first line.
+const headSize = 256
+
 // stamp is a time as entries spell it.
 func stamp(t time.Time) string { return t.UTC().Format(audit.TimeLayout) }
 
@@ -399,6 +426,7 @@ func (r *Runner) save(now time.Time) error {
 	if s.Offset > r.tail.Offset() {
 		s.Offset = 0 // another file since
 	}
+	s.Head = headOf(r.cfg.File)
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("keeping the state of the reconciliation: %w", err)

@@ -215,6 +215,23 @@ func TestARestartMissesNothing(t *testing.T) {
 	b.want("after the restart", StateBad, AlarmWithoutEntry, AlarmWithoutEntry)
 }
 
+// TestAFileThatWasExchangedMeanwhile is told of: what stood in the one before
+// was not read to its end.
+func TestAFileThatWasExchangedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.steps(10*time.Minute, true)
+	if err := os.Remove(b.file); err != nil {
+		t.Fatal(err)
+	}
+	b.at = b.at.Add(time.Hour)
+	for range 1000 {
+		b.write(b.noise())
+	}
+	b.start()
+	b.steps(10*time.Second, true)
+	b.want("after the restart", StateBad, AlarmSegmentGone)
+}
+
 // TestSegmentsAreAChain: each result names the digest of the bytes that it rests
 // on and that of the one before, also across a restart.
 func TestSegmentsAreAChain(t *testing.T) {
