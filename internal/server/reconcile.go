@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
@@ -59,12 +61,11 @@ type Reconciler struct {
 	login     *transit.Login
 	hasher    vaultHasher
 	alarms    metric.Int64Counter
-	published *reconcile.Published
 }
 
 // NewReconciler reads files and connects to nothing. logs gets its log lines.
 func NewReconciler(ctx context.Context, cfg ReconcileConfig, logs io.Writer) (*Reconciler, error) {
-	r := &Reconciler{cfg: cfg, published: reconcile.NewPublished(os.DirFS(filepath.Join(cfg.Published, cfg.Institution)))}
+	r := &Reconciler{cfg: cfg}
 	var err error
 	if r.tel, err = telemetry.New(ctx, telemetry.Config{Version: Version, Output: logs}); err != nil {
 		return nil, err
@@ -140,12 +141,40 @@ func (r *Reconciler) match() reconcile.Config {
 
 // Follow reconciles until ctx ends.
 func (r *Reconciler) Follow(ctx context.Context) error {
-	runner, err := reconcile.New(reconcile.RunConfig{Match: r.match(), File: r.cfg.VaultAuditFile[0], Published: r.published, Log: r,
+	runner, err := reconcile.New(reconcile.RunConfig{Match: r.match(), File: r.cfg.VaultAuditFile[0], Published: r.logs(), Log: r,
 		State: r.cfg.State, Every: r.cfg.Every, Report: r.cfg.Report, Logger: r.tel.Logger, Alarmed: r.alarmed})
 	if err != nil {
 		return err
 	}
-	return r.with(ctx, runner.Run)
+	return r.with(ctx, func(ctx context.Context) error {
+		var group errgroup.Group
+		group.Go(func() error { return r.nightly(ctx) })
+		group.Go(func() error { return runner.Run(ctx) })
+		return group.Wait()
+	})
+}
+
+// nightlyAt is when in the night, in China, the whole file is compared again.
+const nightlyAt = 3 * time.Hour
+
+// nightly compares the whole file with the whole log once a night: what the
+// reconciler that follows took for matched is judged anew, from nothing.
+func (r *Reconciler) nightly(ctx context.Context) error {
+	night := func() string {
+		return time.Now().In(time.FixedZone("Asia/Shanghai", 8*60*60)).Add(-nightlyAt).Format(time.DateOnly)
+	}
+	done := night()
+	return every(ctx, 5*time.Minute, func(ctx context.Context) {
+		if now := night(); now != done {
+			result, err := r.whole(ctx)
+			if err != nil {
+				r.tel.Logger.WarnContext(ctx, "not reconciled", slog.String("cause", err.Error()))
+				return
+			}
+			done = now
+			r.tel.Logger.InfoContext(ctx, "reconciled the whole file", slog.String("state", result.State), slog.Int("count", len(result.Alarms)))
+		}
+	})
 }
 
 // Once reconciles whole files with the whole log.
@@ -154,10 +183,19 @@ func (r *Reconciler) Once(ctx context.Context) (result *reconcile.Result, err er
 		if err := r.login.Now(ctx); err != nil {
 			return err
 		}
-		result, err = reconcile.Once(ctx, reconcile.OnceConfig{Match: r.match(), Files: r.cfg.VaultAuditFile, Published: r.published, Log: r, Alarmed: r.alarmed})
+		result, err = r.whole(ctx)
 		return err
 	})
 	return result, err
+}
+
+func (r *Reconciler) whole(ctx context.Context) (*reconcile.Result, error) {
+	return reconcile.Once(ctx, reconcile.OnceConfig{Match: r.match(), Files: r.cfg.VaultAuditFile, Published: r.logs(), Log: r, Alarmed: r.alarmed})
+}
+
+// logs reads the institution's published logs from their beginning.
+func (r *Reconciler) logs() *reconcile.Published {
+	return reconcile.NewPublished(os.DirFS(filepath.Join(r.cfg.Published, r.cfg.Institution)))
 }
 
 func (r *Reconciler) alarmed(a reconcile.Alarm) {
