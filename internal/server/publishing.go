@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -12,9 +13,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/audit/publish"
 	"github.com/sealtrail/sealtrail/crypto/transit"
+	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/supervision"
 )
 
@@ -30,6 +33,9 @@ type publishing struct {
 	vkeys   string                     // verifier keys of the logs, one a line
 	logs    map[int]keyedLog       // by year
 	mirrors mirrors
+
+	committing sync.Mutex               // one entry about the ends of trails at a time
+	heads      []*custody.CommittedHeads // the last ones, oldest first
 
 	reporting sync.Mutex // one report is computed at a time
 	reports   map[string]madeReport
@@ -82,9 +88,14 @@ func (p *publishing) open(ctx context.Context, start func(run func(context.Conte
 	if err != nil {
 		return err
 	}
-	for _, shard := range shards {
+	for i, shard := range shards {
 		if p.of(shard.Year) != nil {
 			continue
+		}
+		if i > 0 {
+			if done, err := p.finished(ctx, shards[i-1]); err != nil || !done {
+				return err // soon
+			}
 		}
 		lease := pglog.NewLease(s.pool, shard, 0)
 		publisher, vkey, err := p.publisher(ctx, shard, lease)
@@ -105,6 +116,24 @@ func (p *publishing) open(ctx context.Context, start func(run func(context.Conte
 		})
 	}
 	return nil
+}
+
+// finished reports whether the final checkpoint of a closed log is published:
+// the log behind it names that checkpoint in its first entry, so it comes first.
+func (p *publishing) finished(ctx context.Context, shard pglog.Shard) (bool, error) {
+	head, err := pglog.NewTree(p.server.pool, shard).Head(ctx)
+	if err != nil {
+		return false, err
+	}
+	folder, err := publish.NewFolder(p.folder(shard))
+	if err != nil {
+		return false, err
+	}
+	_, err = folder.Get(ctx, audit.CheckpointSizePath(head.Size))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ensure opens this year's log if it is not there.
