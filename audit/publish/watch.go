@@ -35,8 +35,8 @@ type Watch struct {
 	// one.
 	Policy *audit.WitnessPolicy
 	Stale  time.Duration // 0 = DefaultStale
-	// MaxAge, if not 0, is how old the quorum's newest cosignature may become before nothing more is published. 0 = witnesses
-	// never stop the log: else whoever stops the witnesses stops the log.
+	// MaxAge, if not 0, is how old the quorum's newest cosignature may become before nothing more is published; nothing is either
+	// before there is one. 0 = witnesses never stop the log: else whoever stops the witnesses stops the log.
 	MaxAge time.Duration
 	Now    func() time.Time // nil = time.Now
 }
@@ -132,10 +132,7 @@ func (p *Publisher) tooOld() bool {
 		return false
 	}
 	at, ok := p.quorumAt()
-	if !ok {
-		at = p.watch.since
-	}
-	return p.now().Sub(at) > p.cfg.Watch.MaxAge
+	return !ok || p.now().Sub(at) > p.cfg.Watch.MaxAge // unknown is too old: a restart gives no grace
 }
 
 // quorum reports whether the witnesses that cosigned make the quorum.

@@ -191,6 +191,7 @@ func TestGreatestAgeStopsPublishing(t *testing.T) {
 	}
 	a.hang.Store(true)
 	e.grow(1)
+	p = e.publisherWith(config) // a restart knows the time from the published checkpoint
 	if err := p.Publish(t.Context()); err != nil {
 		t.Fatalf("a witness that is away for a moment: %v", err)
 	}
@@ -199,7 +200,7 @@ func TestGreatestAgeStopsPublishing(t *testing.T) {
 	if err := p.Publish(t.Context()); !errors.Is(err, publish.ErrWitnesses) || e.checkpoint().Size != 3 || !errors.Is(p.Status().Err, publish.ErrWitnesses) {
 		t.Errorf("two hours later: %v at size %d, want ErrWitnesses at 3", err, e.checkpoint().Size)
 	}
-	again := e.publisherWith(config) // starts with a published cosignature that is two hours old
+	again := e.publisherWith(config) // finds no cosignature in the published checkpoint
 	if err := again.Publish(t.Context()); !errors.Is(err, publish.ErrWitnesses) {
 		t.Errorf("after a restart: %v, want ErrWitnesses", err)
 	}
