@@ -59,7 +59,9 @@ func (b *Bundle) sort() {
 	slices.SortStableFunc(b.Actors, func(x, y Actor) int { return cmp.Compare(x.Alias, y.Alias) })
 }
 
-func (p Place) compare(q Place) int { return cmp.Or(cmp.Compare(p.Log, q.Log), cmp.Compare(p.Index, q.Index)) }
+func (p Place) compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Log, q.Log), cmp.Compare(p.Index, q.Index))
+}
 
 // files returns everything that the zip holds, by name.
 func (b *Bundle) files() (map[string][]byte, error) {
