@@ -70,11 +70,14 @@ func (t *Tree) Leaves(ctx context.Context, from, to uint64, fn func(LeafRow) err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it only reads
 	// A publisher reads the newest few hundred of perhaps millions: by key, whatever old statistics say.
-	if _, err := tx.Exec(ctx, "select set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name"); err != nil {
+	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return unavailable("reading leaves", err)
 	}
 	return t.leaves(ctx, tx, leafRange{from, to}, fn)
 }
+
+// byKey makes the planner of this transaction look rows up by their keys.
+const byKey = "select set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name"
 
 // leafRange is [from, to).
 type leafRange struct{ from, to uint64 }
