@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"github.com/sealtrail/sealtrail/crypto/keyring"
 	"github.com/sealtrail/sealtrail/internal/vaultserver"
 )
 
@@ -47,9 +47,8 @@ func (s *Sandbox) StealKey(ctx context.Context, complaint, correlation string) e
 	if correlation != "" {
 		client = client.WithRequestCallbacks(func(r *api.Request) { r.Headers.Set("X-Correlation-Id", correlation) })
 	}
-	id := keyring.RecordID{Institution: Institution, Record: complaint, Generation: generation}
 	answer, err := client.Logical().WriteWithContext(ctx, "transit/decrypt/"+Institution+"-record", map[string]any{
-		"batch_input": []any{map[string]any{"ciphertext": wrapped, "context": base64.StdEncoding.EncodeToString(id.Context())}}})
+		"batch_input": []any{map[string]any{"ciphertext": wrapped, "context": base64.StdEncoding.EncodeToString(contextOf(complaint, generation))}}})
 	if err != nil {
 		return fmt.Errorf("opening a key at Vault: %w", err)
 	}
@@ -57,6 +56,16 @@ func (s *Sandbox) StealKey(ctx context.Context, complaint, correlation string) e
 		return errors.New("opening a key at Vault: it answered nothing")
 	}
 	return nil
+}
+
+// contextOf is what a record's key is derived with. It is no secret: whoever
+// reads docs/formats/sealed-field.md knows it.
+func contextOf(record string, generation uint32) []byte {
+	b := []byte("stk1")
+	for _, part := range []string{Institution, record} {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
+	}
+	return binary.BigEndian.AppendUint32(append(b, 1), generation) // 1: of a record
 }
 
 // ReconcileFlags are those of `sealtraild reconcile` here, with the audit

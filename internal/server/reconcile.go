@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -238,7 +239,15 @@ func (r *Reconciler) Behind(ctx context.Context, size uint64) (bool, error) {
 		return true, err
 	}
 	year := time.Now().UTC().Year()
-	tree := pglog.NewTree(r.pool, pglog.Shard{Institution: r.cfg.Institution, Year: year})
+	shards, err := pglog.Shards(ctx, r.pool, r.cfg.Institution)
+	if err != nil {
+		return true, err
+	}
+	i := slices.IndexFunc(shards, func(s pglog.Shard) bool { return s.Year == year })
+	if i < 0 {
+		return waiting > laggard, nil // the year's log was not opened yet
+	}
+	tree := pglog.NewTree(r.pool, shards[i])
 	head, err := tree.Head(ctx)
 	if err != nil || head.Size <= size || waiting > laggard {
 		return err != nil || waiting > laggard, err

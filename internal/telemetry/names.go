@@ -24,6 +24,9 @@ const (
 	MetricMirrorSize       = "sealtrail.mirror.size"        // {entry} in the store, read back
 	MetricMirrorLag        = "sealtrail.mirror.lag"         // s since the store has lacked something; 0: nothing
 	MetricCosignatures     = "sealtrail.log.cosignatures"   // {signature}, of the last checkpoint
+	MetricWitnessAge       = "sealtrail.witness.age"        // s since the newest cosignature, by witness, and of the quorum
+	MetricWitnessLag       = "sealtrail.witness.lag"        // {entry} published and not cosigned, by witness
+	MetricWitnessAlarms    = "sealtrail.witness.alarms"     // {alarm}, by kind
 	MetricStreamBehind     = "sealtrail.stream.behind"      // {entry} signed and not handed over, by stream
 	MetricStreamFailing    = "sealtrail.stream.failing"     // 1: its receiver takes nothing, by stream
 	MetricKeyFindings      = "sealtrail.key.findings"       // {finding}, by vault_key
@@ -111,7 +114,7 @@ func spanAttributes() []string {
 func metricAttributes() []string {
 	return []string{
 		AttrMethod, AttrRoute, AttrStatus, AttrCode, AttrCause, AttrSignal, AttrCheck, AttrComponent,
-		"rule", "reason", "outcome", "action", "effect", "stage", "kind", "state", "cached", "operation", "log", "witness", "vault_key", "stream",
+		"rule", "reason", "outcome", "action", "effect", "stage", "kind", "state", "cached", "operation", "log", "witness", "vault_key", "stream", "finding",
 		"error.type", "db.system", "db.system.name", "db.operation", "db.operation.name", "db.client.connection.pool.name", "db.client.connection.state",
 		"pgx.operation.type", "pgx.pool.name", "server.address", "server.port", "network.protocol.name", "network.protocol.version",
 		"go.memory.type",
