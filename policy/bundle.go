@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -32,7 +34,7 @@ type bundle struct {
 
 // readBundle reads and parses every .rego, .json and .yaml file of the tree. Other files are ignored and not covered by the digest.
 func readBundle(fsys fs.FS) (*bundle, error) {
-	b := &bundle{files: map[string][]byte{}, modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, data: map[string]any{}}
+	b := newBundle()
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -47,14 +49,54 @@ func readBundle(fsys fs.FS) (*bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading bundle: %w", err)
 	}
+	if err := b.seal(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func newBundle() *bundle {
+	return &bundle{files: map[string][]byte{}, modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, data: map[string]any{}}
+}
+
+// seal makes archive and digest once every file is in.
+func (b *bundle) seal() (err error) {
 	if len(b.modules) == 0 {
-		return nil, fmt.Errorf("reading bundle: no rego module")
+		return fmt.Errorf("reading bundle: no rego module")
 	}
 	if b.archive, err = archive(b.files); err != nil {
-		return nil, err
+		return err
 	}
 	sum := sha256.Sum256(b.archive)
 	b.digest = hex.EncodeToString(sum[:])
+	return nil
+}
+
+// unarchive reads the archive of a bundle, as the published folder keeps it. The archive has one spelling: another is refused.
+func unarchive(raw []byte) (*bundle, error) {
+	b := newBundle()
+	for r := tar.NewReader(bytes.NewReader(raw)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading bundle: %w", err)
+		}
+		file, err := io.ReadAll(io.LimitReader(r, maxBundleFile+1))
+		if err != nil {
+			return nil, fmt.Errorf("reading bundle: %w", err)
+		}
+		if err := b.addFile(h.Name, file); err != nil {
+			return nil, fmt.Errorf("reading bundle: %w", err)
+		}
+	}
+	if err := b.seal(); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(b.archive, raw) {
+		return nil, fmt.Errorf("reading bundle: not the archive that its files give")
+	}
 	return b, nil
 }
 
@@ -63,6 +105,10 @@ func (b *bundle) add(fsys fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
+	return b.addFile(name, raw)
+}
+
+func (b *bundle) addFile(name string, raw []byte) error {
 	if len(raw) > maxBundleFile {
 		return fmt.Errorf("%s: larger than %d bytes", name, maxBundleFile)
 	}

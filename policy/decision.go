@@ -196,8 +196,10 @@ func (d Decision) explain(code string) Reason {
 	return Reason{Code: reasonNotEvaluated, Rule: "R1", Article: "6.1.1", Next: "try_later"}
 }
 
+const commitmentLabel = "sealtrail-input-v1\n"
+
 // commitment hashes "sealtrail-input-v1", bundle digest, key and grant groups, each as printed in docs/formats/policy-bundle.md.
 func commitment(digest string, key uint64, grant uint16) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "sealtrail-input-v1\n%s\n%016x\n%04x\n", digest, key, grant))
+	sum := sha256.Sum256(fmt.Appendf(nil, commitmentLabel+"%s\n%016x\n%04x\n", digest, key, grant))
 	return hex.EncodeToString(sum[:])
 }

@@ -18,7 +18,7 @@ func checkDocuments(b *bundle) []Finding {
 	if err := b.decode("domain", &d); err != nil {
 		return append(found, Finding{"schema", "domain", err.Error()})
 	}
-	if err := d.check(); err != nil {
+	if err := d.check(false); err != nil {
 		found = append(found, Finding{"schema", "domain", err.Error()})
 	}
 	var matrix map[string]matrixRow

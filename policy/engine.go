@@ -34,6 +34,8 @@ type Config struct {
 	CacheSize int
 	// EvalTimeout bounds one evaluation by OPA, after which the request is refused; 0 means 1 s.
 	EvalTimeout time.Duration
+
+	archived bool // the bundle may be older than the program (replay)
 }
 
 // Engine answers requests from one immutable Snapshot behind an atomic pointer. It is safe for concurrent use.

@@ -62,7 +62,7 @@ type Snapshot struct {
 // newSnapshot compiles and prepares a bundle.
 func newSnapshot(ctx context.Context, b *bundle, c Config, sequence uint64) (*Snapshot, error) {
 	s := &Snapshot{digest: b.digest, archive: b.archive, sequence: sequence, catalogue: Catalogue{Fields: slices.Clone(c.Catalogue.Fields)}}
-	if err := s.load(b); err != nil {
+	if err := s.load(b, c.archived); err != nil {
 		return nil, err
 	}
 	if err := s.spreadFields(); err != nil {
@@ -102,11 +102,11 @@ func newSnapshot(ctx context.Context, b *bundle, c Config, sequence uint64) (*Sn
 }
 
 // load reads the typed documents of the bundle.
-func (s *Snapshot) load(b *bundle) error {
+func (s *Snapshot) load(b *bundle, archived bool) error {
 	if err := b.decode("domain", &s.domain); err != nil {
 		return err
 	}
-	if err := s.domain.check(); err != nil {
+	if err := s.domain.check(archived); err != nil {
 		return err
 	}
 	for _, a := range actions {
