@@ -19,12 +19,13 @@ type Weakness struct {
 
 // Codes of a Weakness.
 const (
-	WeakSetting  = "setting"  // fsync, full_page_writes or synchronous_commit would let an acknowledged entry be lost
-	WeakStandby  = "standby"  // connected to a standby
-	WeakRole     = "role"     // the connected role is a superuser, an owner, or may act as one
-	WeakRight    = "right"    // the connected role may write a table that it must not write
-	WeakFence    = "fence"    // a trigger or event trigger is missing, off or points elsewhere
-	WeakFunction = "function" // a function of the log has another owner or body than the migration gave it
+	WeakSetting   = "setting"   // fsync, full_page_writes or synchronous_commit would let an acknowledged entry be lost
+	WeakStandby   = "standby"   // connected to a standby
+	WeakRole      = "role"      // the connected role is a superuser, an owner, or may act as one
+	WeakRight     = "right"     // the connected role may write a table that it must not write
+	WeakFence     = "fence"     // a trigger or event trigger is missing, off or points elsewhere
+	WeakPartition = "partition" // a partition is missing, detached, attached by hand or not ahead, or a table is not the log's
+	WeakFunction  = "function"  // a function of the log has another owner or body than the migration gave it
 )
 
 // String is "code object: detail".
@@ -48,11 +49,14 @@ func SelfCheck(ctx context.Context, pool *pgxpool.Pool) ([]Weakness, error) {
 		}
 		found = append(found, list...)
 	}
-	changed, err := changedFences(ctx, pool)
-	if err != nil {
-		return nil, err
+	for _, look := range []func(context.Context, *pgxpool.Pool) ([]Weakness, error){weakPartitions, changedFences} {
+		list, err := look(ctx, pool)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
 	}
-	return append(found, changed...), nil
+	return found, nil
 }
 
 const weakSettings = `
@@ -96,7 +100,8 @@ select 'right', 'audit.entry_id', current_user || ' may set it' where has_sequen
 const weakTriggers = `
 with guarded as (
 	select c.oid, c.relname, true as rows from pg_class c
-	where c.oid in ('audit.entry'::regclass, 'audit.leaf'::regclass)
+	where c.oid in ('audit.entry'::regclass, 'audit.leaf'::regclass, 'audit.retained'::regclass)
+	   or c.relnamespace = 'audit'::regnamespace and c.relname ~ '^entry_\d+$' and c.relkind = 'r'
 	   or c.oid in (select inhrelid from pg_inherits where inhparent in ('audit.entry'::regclass, 'audit.leaf'::regclass))
 	union all
 	select c.oid, c.relname, false from pg_class c
@@ -123,7 +128,7 @@ where not exists (
 
 const weakFunctions = `
 select 'function', w.name, 'is missing, not owned by audit_owner or not security definer'
-from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint'), ('lead'), ('index_terms'), ('index_reset'), ('erase_aliases')) as w (name)
+from (values ('append'), ('take'), ('sequence'), ('ensure_partitions'), ('ensure_log'), ('reserve_checkpoint'), ('record_checkpoint'), ('lead'), ('index_terms'), ('index_reset'), ('erase_aliases'), ('retain'), ('detach_entries'), ('drop_detached')) as w (name)
 where not exists (
 	select from pg_proc p where p.pronamespace = 'audit'::regnamespace and p.proname = w.name
 	  and p.prosecdef and pg_get_userbyid(p.proowner) = 'audit_owner')`
