@@ -31,7 +31,7 @@ type publishing struct {
 	running map[int]*publish.Publisher // by year
 	leases  map[int]*pglog.Lease       // by year: which replica publishes
 	vkeys   string                     // verifier keys of the logs, one a line
-	logs    map[int]keyedLog       // by year
+	logs    map[int]keyedLog           // by year
 	mirrors mirrors
 
 	committing sync.Mutex               // one entry about the ends of trails at a time
