@@ -20,9 +20,9 @@ import (
 
 // verifyCommand is "trailcheck verify": every log below DIR, step by step, or a receipt of an erasure.
 func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code {
-	f := newFlags(c, "verify", "DIR | RECEIPT [DIR]", verify.Text{
-		EN: "DIR is a log folder (with a file \"checkpoint\"), or holds <institution>/<year> folders of logs. RECEIPT is the file of an erasure receipt; with DIR it is also compared with the logs.",
-		ZH: "DIR 为日志目录(含 checkpoint 文件),或其下有 <机构>/<年份> 目录。RECEIPT 为删除回执文件;同时给出 DIR 时,回执还与日志比对。"})
+	f := newFlags(c, "verify", "DIR | BUNDLE.zip | RECEIPT [DIR]", verify.Text{
+		EN: "DIR is a log folder (with a file \"checkpoint\"), or holds <institution>/<year> folders of logs. RECEIPT is the file of an erasure receipt; with DIR it is also compared with the logs. BUNDLE.zip is an evidence bundle.",
+		ZH: "DIR 为日志目录(含 checkpoint 文件),或其下有 <机构>/<年份> 目录。RECEIPT 为删除回执文件;同时给出 DIR 时,回执还与日志比对。BUNDLE.zip 为证据包。"})
 	var a against
 	a.register(f)
 	age := f.Duration("max-age", 0, "how old the newest cosignature may be, e.g. 36h; an older one is a finding. Needs --witness. Choose more than the log's quiet times")
@@ -44,6 +44,8 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	switch {
 	case err != nil:
 		return c.fail(err)
+	case info.Mode().IsRegular() && len(rest) == 1 && isBundle(rest[0]):
+		return bundleCommand(c, f, rest[0], opts)
 	case info.Mode().IsRegular():
 		return receiptCommand(ctx, c, f, rest, opts)
 	case len(rest) > 1:

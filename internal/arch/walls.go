@@ -64,7 +64,7 @@ func Walls() []Rule {
 		{
 			Who: []string{"./cmd/trailcheck"}, Reach: true,
 			Only: []string{
-				"./cmd/trailcheck", "./audit", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
+				"./cmd/trailcheck", "./audit", "./audit/evidence", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
 				"./internal/erasures", "./internal/inforce", "./internal/receipt", "./internal/verifypage",
 				"golang.org/x/mod/...", "github.com/transparency-dev/merkle/...", "github.com/transparency-dev/formats/...",
 			},
@@ -81,8 +81,8 @@ func Walls() []Rule {
 			Why:   "only the door opens fields (contracts.md 4)",
 		},
 		{
-			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest", "./internal/s3test"},
-			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./internal/doortest", "./audit/audittest", "./crypto/cryptotest"},
+			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./audit/evidence/evidencetest"},
+			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./internal/doortest", "./audit/audittest", "./audit/evidence/evidencetest", "./crypto/cryptotest"},
 			Why:   "test servers, doubles and tamper tools are for tests",
 		},
 	}
