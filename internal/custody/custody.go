@@ -48,6 +48,8 @@ type Config struct {
 	// Calendar and Profile set the due dates: law, and the norm if adopted.
 	Calendar *clock.Calendar
 	Profile  clock.Profile
+	// LogFiles reads what is published. Nil: it is not served.
+	LogFiles LogFiles
 	// Figures answers supervision reports from the published log.
 	Figures Figures
 	// Files keeps attachments and recordings, sealed. Nil: none are taken.

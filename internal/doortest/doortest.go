@@ -342,6 +342,21 @@ func (d *Door) Entry(_ context.Context, c custody.Caller, entry uint64) (*custod
 	return &custody.EntryView{Entry: entry, State: "sequenced", Index: &index, Log: "demo-bank/2026", LeafHash: strings.Repeat("ef", 32)}, nil
 }
 
+// LogFile implements httpapi.Door: there are a checkpoint and one bundle.
+func (d *Door) LogFile(_ context.Context, c custody.Caller, _ string, year int, path string) (*custody.LogFile, error) {
+	if err := d.enter("log_file", c); err != nil {
+		return nil, err
+	}
+	defer d.mu.Unlock()
+	switch {
+	case year == 2026 && path == "checkpoint":
+		return &custody.LogFile{Contents: []byte("sealtrail.example/demo-bank/2026\n"), Text: true}, nil
+	case year == 2026 && path == "tile/entries/x001/067.p/3":
+		return &custody.LogFile{Contents: []byte{0, 1, 2}, Audit: d.audit()}, nil
+	}
+	return nil, custody.ErrNotFound
+}
+
 // Report implements httpapi.Door.
 func (d *Door) Report(_ context.Context, c custody.Caller, _, _ string) (*supervision.Report, custody.AuditRef, error) {
 	if err := d.enter("report", c); err != nil {

@@ -53,6 +53,7 @@ type Door interface {
 	Transition(context.Context, custody.Caller, custody.TransitionRequest) (*custody.View, error)
 	Trail(ctx context.Context, c custody.Caller, id, purpose string) (*custody.Trail, error)
 	Entry(ctx context.Context, c custody.Caller, entry uint64) (*custody.EntryView, error)
+	Publishing
 	Report(ctx context.Context, c custody.Caller, purpose, period string) (*supervision.Report, custody.AuditRef, error)
 	Filing
 	Register
@@ -197,6 +198,7 @@ func build(cfg Config) (*service, error) {
 	s.keys()
 	s.erasure()
 	s.audit()
+	s.publishedLog()
 	s.reading()
 	s.mux.HandleFunc("/", s.unmatched)
 	if s.spec, err = s.document(); err != nil {

@@ -174,6 +174,7 @@ func (s *service) document() ([]byte, error) {
 	}
 	stringNumbers(doc.Components.Schemas)
 	closedSets(doc)
+	openPaths(doc)
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("writing the OpenAPI document: %w", err)
@@ -189,6 +190,17 @@ func (s *service) document() ([]byte, error) {
 		return nil, fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
 	return append(raw, '\n'), nil
+}
+
+// openPaths spells parameters that take several segments as OpenAPI does: it has
+// no word for them.
+func openPaths(doc *huma.OpenAPI) {
+	for path, item := range doc.Paths {
+		if plain := strings.ReplaceAll(path, "...}", "}"); plain != path {
+			delete(doc.Paths, path)
+			doc.Paths[plain] = item
+		}
+	}
 }
 
 // stringNumbers corrects what huma says of 64-bit numbers that travel as JSON

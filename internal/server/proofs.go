@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -43,4 +44,20 @@ func (s *Server) markMissed(ctx context.Context) error {
 			s.log.WarnContext(ctx, "erasures were not marked irrecoverable", slog.String("cause", err.Error()))
 		}
 	})
+}
+
+// LogFile reads a published file of a year's log, for who asks over HTTP. A log
+// that is none of ours is not there, and its folder is not made.
+func (p *publishing) LogFile(ctx context.Context, year int, path string) ([]byte, error) {
+	p.mu.Lock()
+	log, ok := p.logs[year]
+	p.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("reading the log of %d: %w", year, fs.ErrNotExist)
+	}
+	folder, err := publish.NewFolder(p.folder(log.shard))
+	if err != nil {
+		return nil, err
+	}
+	return folder.Get(ctx, path)
 }

@@ -190,7 +190,7 @@ func (s *Server) openDoor(ctx context.Context) error {
 		return err
 	}
 	s.door, err = custody.New(ctx, custody.Config{Files: s.files, MaxFile: s.cfg.MaxFile, Institution: s.cfg.Institution, Store: store.New(s.pool), Log: s.trail, Policy: s.policy,
-		Keys: s.keys, Index: index, Master: s.master, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Proofs: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
+		Keys: s.keys, Index: index, Master: s.master, Calendar: clock.China(), Profile: profile, Figures: s.publisher, Proofs: s.publisher, LogFiles: s.publisher, Logger: s.log, Tracer: s.tel.Tracer, Meter: s.tel.Meter})
 	return err
 }
 
