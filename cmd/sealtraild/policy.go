@@ -12,6 +12,8 @@ import (
 
 type policyCommand struct {
 	Check policyCheck `cmd:"" help:"Format, strict compilation, tests with full coverage and the chapter's own rules."`
+
+	Replay policyReplay `cmd:"" help:"Evaluate the decisions of the log again, with the archived policy bundles that they name."`
 }
 
 type policyCheck struct {

@@ -22,7 +22,6 @@ import (
 	"github.com/sealtrail/sealtrail/crypto/transit"
 	"github.com/sealtrail/sealtrail/internal/authn"
 	"github.com/sealtrail/sealtrail/internal/clock"
-	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/custody"
 	"github.com/sealtrail/sealtrail/internal/filestore"
 	"github.com/sealtrail/sealtrail/internal/httpapi"
@@ -161,11 +160,7 @@ func (s *Server) openLog(ctx context.Context) (err error) {
 }
 
 func (s *Server) openPolicy(ctx context.Context) (err error) {
-	catalogue := policy.Catalogue{}
-	for _, f := range complaint.Fields() {
-		catalogue.Fields = append(catalogue.Fields, policy.Field{Name: f.Name, Group: f.Group, Class: f.Class})
-	}
-	s.policy, err = policy.New(ctx, policy.Config{Catalogue: catalogue})
+	s.policy, err = policy.New(ctx, policy.Config{Catalogue: policyCatalogue()})
 	if err != nil {
 		return err
 	}
