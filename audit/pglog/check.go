@@ -98,6 +98,7 @@ type checker struct {
 	found       []Finding
 	trails      map[string]trailAt // as the leaves give them, across years; of a check from somewhere on, those that it met
 
+	window  map[int]uint64      // by year, below which bodies may be gone, as entries of the log say
 	from    map[int]*audit.Tree // by year, where to go on; nil: a whole check
 	fromID  uint64              // entries up to this id were looked at, if from is not nil
 	reached map[int]*audit.Tree // by year, the tree at the last published leaf that was compared
@@ -136,6 +137,9 @@ func (c *checker) all(ctx context.Context, tx pgx.Tx) error {
 	}
 	list, err := shards(ctx, tx, c.institution)
 	if err != nil {
+		return err
+	}
+	if err := c.windows(ctx, tx, list); err != nil {
 		return err
 	}
 	for _, s := range list {
@@ -193,7 +197,7 @@ func (c *checker) publishedLog(s Shard) *publishedLog {
 // trailHeads compares audit.trail with the trails that the leaves give.
 func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
 	query, args := "select subject, n, last_id, last_hash, revision, state, state_id from audit.trail where institution = $1", []any{c.institution}
-	if c.from != nil {
+	if c.partly() {
 		query, args = query+" and subject = any ($2)", append(args, c.met())
 	}
 	rows, err := tx.Query(ctx, query, args...)
@@ -207,7 +211,7 @@ func (c *checker) trailHeads(ctx context.Context, tx pgx.Tx) error {
 		t, ok := c.trails[subject]
 		delete(c.trails, subject)
 		if ok && t.n == n && t.id == id && string(t.hash[:]) == string(hash) {
-			older := c.from != nil && t.state.Revision <= revision && t.stateID != stateID // the state is of an entry before this check
+			older := c.partly() && t.state.Revision <= revision && t.stateID != stateID // the state is of an entry before this check
 			if older || t.says(revision, stateID, state) {
 				return nil
 			}
@@ -269,6 +273,8 @@ func (c *checker) rows(ctx context.Context, tx pgx.Tx) error {
 		select 'audit.opening', 'orphan', o.entry_id, null, 'the opened entry does not exist'
 		from audit.opening o where $2 and o.institution = $1
 		  and not exists (select from audit.entry e where e.institution = o.institution and e.id = o.entry_id)
+		  and not exists (select from audit.leaf l join audit.retained r on r.institution = l.institution and r.year = l.year and r.from_idx > l.idx
+		                  where l.institution = o.institution and l.entry_id = o.entry_id)
 		order by 1, 3`, c.institution, c.from == nil)
 	if err != nil {
 		return err

@@ -31,6 +31,10 @@ type Config struct {
 	MaxBatch    int           // entries to one commit; 0 = DefaultMaxBatch
 	MaxQueue    int           // entries that may wait; 0 = DefaultMaxQueue; beyond it Append answers ErrUnavailable at once
 	Writers     int           // commits in flight; 0 = DefaultWriters
+
+	// Stored reads the published entry (the leaf's bytes) at an index of a year's log, for entries whose bodies left PostgreSQL
+	// (see Retain). What it returns is compared with the leaf's hash. Nil: such entries have no Body.
+	Stored func(ctx context.Context, year int, index uint64) ([]byte, error)
 }
 
 // Log appends entries of one institution. It is safe for concurrent use.

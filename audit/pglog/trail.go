@@ -12,10 +12,12 @@ import (
 // State says how far an entry has come.
 type State string
 
-// States of an entry: durable without an index yet, or a leaf of its log.
+// States of an entry: durable without an index yet, a leaf of its log, or a leaf whose body is only in the stored copy, where this
+// Log cannot read it (Config.Stored).
 const (
 	StatePending   State = "pending"
 	StateSequenced State = "sequenced"
+	StateRetained  State = "retained"
 )
 
 // EntryState is an entry and, once it is sequenced, its place. Index, Year, LeafHash, SeqAt, TrailN and TrailPrev are zero while
@@ -23,7 +25,7 @@ const (
 type EntryState struct {
 	ID        uint64
 	State     State
-	Body      []byte // canonical, as stored; see audit.ParseBody
+	Body      []byte // canonical, as stored; see audit.ParseBody. Nil if retained
 	Year      int
 	Index     uint64
 	LeafHash  [32]byte
@@ -36,7 +38,10 @@ type EntryState struct {
 type TrailEntry = EntryState
 
 // entryColumns is what scanEntry reads, of entry e left-joined with leaf l.
-const entryColumns = `e.id, e.body, l.year, l.idx, l.hash, l.seq_at, l.trail_n, l.prev`
+const entryColumns = `coalesce(e.id, l.entry_id), e.body, l.year, l.idx, l.hash, l.seq_at, l.trail_n, l.prev`
+
+// letGo says of leaf l that its body may be in the stored copy only.
+const letGo = `exists (select from audit.retained r where r.institution = $1 and r.year = l.year and r.from_idx > l.idx)`
 
 func scanEntry(row pgx.CollectableRow) (EntryState, error) {
 	var e EntryState
@@ -51,7 +56,11 @@ func scanEntry(row pgx.CollectableRow) (EntryState, error) {
 		e.State = StatePending
 		return e, nil
 	}
-	e.State, e.Year, e.Index, e.SeqAt, e.TrailN = StateSequenced, *year, uint64(*idx), at.UTC(), uint64(*n)
+	e.State = StateSequenced
+	if e.Body == nil {
+		e.State = StateRetained
+	}
+	e.Year, e.Index, e.SeqAt, e.TrailN = *year, uint64(*idx), at.UTC(), uint64(*n)
 	copy(e.LeafHash[:], hash)
 	copy(e.TrailPrev[:], prev)
 	return e, nil
@@ -64,7 +73,11 @@ func (l *Log) Entry(ctx context.Context, id uint64) (EntryState, error) {
 	rows, err := l.cfg.Pool.Query(ctx, `
 		select `+entryColumns+`
 		from audit.entry e left join audit.leaf l on l.institution = e.institution and l.entry_id = e.id
-		where e.institution = $1 and e.id = $2`, l.cfg.Institution, int64(id))
+		where e.institution = $1 and e.id = $2
+		union all
+		select l.entry_id, null, l.year, l.idx, l.hash, l.seq_at, l.trail_n, l.prev
+		from audit.leaf l where l.institution = $1 and l.entry_id = $2 and `+letGo+`
+		  and not exists (select from audit.entry e where e.institution = $1 and e.id = $2)`, l.cfg.Institution, int64(id))
 	if err != nil {
 		return EntryState{}, unavailable("reading an entry", err)
 	}
@@ -75,7 +88,9 @@ func (l *Log) Entry(ctx context.Context, id uint64) (EntryState, error) {
 	if err != nil {
 		return EntryState{}, unavailable("reading an entry", err)
 	}
-	return e, nil
+	one := []EntryState{e}
+	err = l.fill(ctx, one)
+	return one[0], err
 }
 
 // Trail returns the newest entries about subject, at most limit, newest first: those still pending, then the sequenced ones back
@@ -104,7 +119,8 @@ func (l *Log) Trail(ctx context.Context, subject string, limit int) ([]TrailEntr
 		where p.institution = $1 and e.subject = $2 order by e.id desc limit $3)
 		union all
 		(select `+entryColumns+`
-		from back l join audit.entry e on e.institution = l.institution and e.id = l.entry_id order by l.trail_n desc)`,
+		from back l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id
+		where e.id is not null or `+letGo+` order by l.trail_n desc)`,
 		l.cfg.Institution, subject, limit)
 	if err != nil {
 		return nil, unavailable("reading a trail", err)
@@ -113,5 +129,6 @@ func (l *Log) Trail(ctx context.Context, subject string, limit int) ([]TrailEntr
 	if err != nil {
 		return nil, unavailable("reading a trail", err)
 	}
-	return list[:min(len(list), limit)], nil
+	list = list[:min(len(list), limit)]
+	return list, l.fill(ctx, list)
 }

@@ -62,7 +62,7 @@ func (t *Tree) Head(ctx context.Context) (Head, error) {
 }
 
 // Leaves calls fn for every leaf of [from, to) in order of index. The row's Bytes are fn's to keep. A missing leaf or entry
-// gives an error that wraps [ErrTampered] and names table, id and index.
+// gives an error that wraps [ErrTampered] and names table, id and index; one whose body left PostgreSQL gives [ErrRetained].
 func (t *Tree) Leaves(ctx context.Context, from, to uint64, fn func(LeafRow) error) error {
 	tx, err := t.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -105,6 +105,9 @@ func (t *Tree) leaves(ctx context.Context, q rowsQuerier, r leafRange, fn func(L
 			return missingLeaf(next)
 		}
 		if body == nil {
+			if from, err := windowOf(ctx, t.pool, s); err != nil || p.Index < from {
+				return errors.Join(err, fmt.Errorf("reading leaves: index %d: %w", p.Index, ErrRetained))
+			}
 			return fmt.Errorf("reading leaves: audit.entry lacks id %d of index %d: %w", p.ID, p.Index, ErrTampered)
 		}
 		copy(p.TrailPrev[:], prev)
