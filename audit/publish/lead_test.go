@@ -102,7 +102,7 @@ func TestALostLeadEndsTheRound(t *testing.T) {
 	e := newEnv(t)
 	var lead leader
 	lead.held.Store(true)
-	p := e.publisherWith(publish.Config{Lead: &lead, Witnesses: []publish.Witness{losing{&lead}}})
+	p := e.publisherWith(publish.Config{Lead: &lead, Witnesses: []publish.Witness{losing{newWitness(t, t.TempDir(), e.signer.vkey).client(t), &lead}}})
 	e.grow(2)
 	if err := p.Publish(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,10 +116,11 @@ func TestALostLeadEndsTheRound(t *testing.T) {
 }
 
 // losing is a witness that refuses, and by whose answer the lead is lost.
-type losing struct{ lead *leader }
+type losing struct {
+	*publish.WitnessClient
+	lead *leader
+}
 
-func (losing) Name() string        { return "losing.example" }
-func (losing) VerifierKey() string { return "" }
 func (l losing) Cosign(context.Context, []byte, uint64, [][]byte) ([]byte, error) {
 	l.lead.held.Store(false)
 	return nil, publish.ErrRefused
