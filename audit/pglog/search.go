@@ -16,7 +16,7 @@ import (
 const (
 	maxTail      = 20_000 // leaves that are looked at one by one because the index has not come to them yet
 	maxExamined  = 20_000 // entries that are read for one page
-	firstBlocks  = 8      // blocks of the first round; each round doubles them
+	firstBlocks  = 16     // blocks of the first round; each round has four times as many
 	mostBlocks   = 512
 	examineBatch = 256
 )
@@ -105,7 +105,7 @@ type search struct {
 
 // year searches one log below an index.
 func (s *search) year(ctx context.Context, g lag, before uint64) (done bool, err error) {
-	for n := uint64(firstBlocks); before > 0; n = min(2*n, mostBlocks) {
+	for n := uint64(firstBlocks); before > 0; n = min(4*n, mostBlocks) {
 		last := (before - 1) / blockSize
 		first := last - min(last, n-1)
 		found, err := s.blocks(ctx, g, first, last)
