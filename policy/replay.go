@@ -81,10 +81,11 @@ func (r *Replay) Check(ctx context.Context, d Recorded) (Differs, error) {
 			return "", fmt.Errorf("replaying: %w", err)
 		}
 		for _, as := range []*cell{c, r.snap.admission(c)} { // decided on a record, or admitted without one
-			switch got := r.compare(&d, as); got {
-			case "":
+			got := r.compare(&d, as)
+			if got == "" {
 				return "", nil
-			case DiffersReason, DiffersRule:
+			}
+			if got != DiffersResult {
 				best = got
 			}
 		}

@@ -210,3 +210,8 @@ func packed(t *testing.T, files map[string][]byte) []byte {
 	out.Write(append(end, 0, 0))
 	return out.Bytes()
 }
+
+// newOther is a log of the same name with another key.
+func newOther(s *sample) *audittest.Log {
+	return audittest.New(audittest.Config{Origin: s.log.Origin(), Seed: 9})
+}

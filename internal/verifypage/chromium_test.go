@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealtrail/sealtrail/audit/evidence"
 	"github.com/sealtrail/sealtrail/internal/chromiumtest"
 )
 
@@ -51,7 +52,7 @@ func settled(t *testing.T, p *chromiumtest.Page, bundles int) string {
 	var said string
 	p.Eval(t, fmt.Sprintf(`new Promise((done) => {
 		const busy = document.getElementById("busy");
-		const look = () => /^(已核验 )?%d\b/.test(busy.textContent) && !/^(verifying|正在)/.test(busy.textContent) && (watch.disconnect(), done(busy.textContent));
+		const look = () => /^(已核验 )?%d /.test(busy.textContent) && !/^(verifying|正在)/.test(busy.textContent) && (watch.disconnect(), done(busy.textContent));
 		const watch = new MutationObserver(look);
 		watch.observe(busy, { childList: true, characterData: true, subtree: true });
 		look();
@@ -118,6 +119,106 @@ func TestReaderOpensThePageFromDisk(t *testing.T) {
 	}
 	shoot(t, p, "two-zh", false)
 	quiet(t, p, address)
+}
+
+// shown is what the page says of a bundle.
+type shown struct {
+	Name, Verdict, Step, Code string
+}
+
+// chosen lets the page verify the jobs of one reader, as files that the reader chooses, and compares what it shows with Go.
+func chosen(t *testing.T, p *chromiumtest.Page, all []*forged) {
+	t.Helper()
+	files := make([]string, len(all))
+	for i, f := range all {
+		files[i] = f.job.File
+	}
+	j := all[0].job
+	fields := map[string]string{"keys": j.Keys, "witnesses": j.Witnesses, "quorum": fmt.Sprint(j.Quorum), "pinned": ""}
+	if len(j.Pinned) > 0 {
+		fields["pinned"] = string(j.Pinned[0])
+	}
+	p.Eval(t, `{const e = document.getElementById("bundle"); e.value = ""; e.dispatchEvent(new Event("change"))}`, nil)
+	bring(t, p, fields)
+	p.SetFiles(t, "#bundle", files)
+	settled(t, p, len(files))
+	var got []shown
+	p.Eval(t, `[...document.querySelectorAll("article")].map((a) => ({Name: a.getAttribute("aria-label"), Verdict: a.dataset.verdict, Step: a.dataset.step || "0", Code: a.dataset.code || ""}))`, &got)
+	if len(got) != len(all) {
+		t.Fatalf("the page shows %d bundles of %d", len(got), len(all))
+	}
+	differ := 0
+	for i, f := range all {
+		v := goVerdict(t, f)
+		want := shown{filepath.Base(f.job.File), "failed", fmt.Sprint(v.Step), v.Code}
+		if v.OK {
+			if want.Verdict = "ok"; v.Steps[evidence.StepSignature-1] != "ok" {
+				want.Verdict = "not_checked"
+			}
+		}
+		if got[i] != want {
+			if differ++; differ < 5 {
+				t.Errorf("%s: the page shows %+v, Go says %+v", f.name, got[i], want)
+			}
+		}
+	}
+}
+
+// byReader splits the corpus by what the reader brings.
+func byReader(all []*forged) (groups [][]*forged) {
+	for _, f := range all {
+		i := slices.IndexFunc(groups, func(g []*forged) bool {
+			a, b := g[0].job, f.job
+			return a.Keys == b.Keys && a.Witnesses == b.Witnesses && a.Quorum == b.Quorum && len(a.Pinned) == len(b.Pinned)
+		})
+		if i < 0 {
+			groups, i = append(groups, nil), len(groups)
+		}
+		groups[i] = append(groups[i], f)
+	}
+	return groups
+}
+
+// TestChromiumAgreesWithGo: every bundle of the corpus through the page itself, opened from disk once; nothing is asked of a network
+// and nothing complained of.
+func TestChromiumAgreesWithGo(t *testing.T) {
+	t.Parallel()
+	all := forgeries(t)
+	written(t, all)
+	b := chromiumtest.Start(t)
+	p, address := openPage(t, b)
+	for _, g := range byReader(all) {
+		chosen(t, p, g)
+	}
+	quiet(t, p, address)
+	var used struct{ Webcrypto, Own int }
+	p.Eval(t, `Sealtrail.engine.used`, &used)
+	if used.Webcrypto == 0 || used.Own != 0 {
+		t.Errorf("signatures verified by %+v", used)
+	}
+
+	// The same page in a browser whose WebCrypto has no Ed25519, and in one that has none at all: the page's own lines decide.
+	for name, prepare := range map[string]string{
+		"no Ed25519": `const ask = SubtleCrypto.prototype.importKey;
+			SubtleCrypto.prototype.importKey = function (format, key, algorithm, ...rest) {
+				return (algorithm.name || algorithm) === "Ed25519" ? Promise.reject(new DOMException("no", "NotSupportedError")) : ask.call(this, format, key, algorithm, ...rest);
+			};`,
+		"no WebCrypto": `Object.defineProperty(Crypto.prototype, "subtle", { get: () => undefined })`,
+	} {
+		p, address := openPage(t, b, prepare)
+		var some []*forged
+		for i, f := range all {
+			if f.job.Keys == all[0].job.Keys && i%12 == 0 {
+				some = append(some, f)
+			}
+		}
+		chosen(t, p, some)
+		quiet(t, p, address)
+		p.Eval(t, `Sealtrail.engine.used`, &used)
+		if used.Webcrypto != 0 || used.Own < len(some) {
+			t.Errorf("%s: signatures verified by %+v", name, used)
+		}
+	}
 }
 
 // shoot keeps a picture of the page in the folder that SEALTRAIL_SHOTS names; without it, nothing.

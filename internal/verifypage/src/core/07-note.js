@@ -10,8 +10,9 @@ function splitNote(bytes) {
   let at = -1;
   for (let i = bytes.length - 2; i >= 0 && at < 0; i--) if (bytes[i] === 10 && bytes[i + 1] === 10) at = i;
   if (bytes.length > MAX_NOTE || at < 0 || bytes[bytes.length - 1] !== 10) return null;
+  if (toText(bytes) === null || bytes.some((c) => c < 0x20 && c !== 10)) return null;
   const lines = toText(bytes.subarray(at + 2));
-  if (lines === null || lines === "") return null;
+  if (lines === "") return null;
   const sigs = lines.slice(0, -1).split("\n").map(splitSignature);
   if (sigs.length > MAX_SIGS || sigs.includes(null)) return null;
   return { text: bytes.slice(0, at + 1), sigs };

@@ -47,7 +47,7 @@ function erasedBy(b, item, shredded) {
   const is = (i, kind) => i && i.entry && of(i.entry, "kind") === kind && of(i.entry, "stage") === "event";
   if (!is(shredded, "erasure.shredded") || of(shredded.entry, "subject") !== of(item.entry, "subject") || !before(item, shredded)) return false;
   const [by, approver, erasure] = KEY(factsOf(shredded.entry), "requested_by", "approved_by", "erasure");
-  if (!by || !approver || by === approver || !erasure) return false;
+  if (![by, approver, erasure].every(isText) || by === approver) return false;
   const same = (i) => factsOf(i.entry).get("erasure") === erasure;
   return b.items.some(
     (approved) =>

@@ -11,7 +11,7 @@ async function readGiven(texts) {
   }
   for (const line of lines(texts.witnesses)) {
     const k = await witnessKey(line);
-    if (k) given.witnesses.push(k);
+    if (k && !given.witnesses.some((w) => w.id === k.id || w.name === k.name)) given.witnesses.push(k);
     else given.errors.push({ field: "witnesses", text: line });
   }
   for (const bytes of texts.pinned || []) {

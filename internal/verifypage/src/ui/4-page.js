@@ -38,11 +38,13 @@ function show() {
   byId("results").replaceChildren(
     ...ui.results.map((r) => {
       const id = r.bundle && r.bundle.ev.get("subject");
-      if (!many) return el("article", { "aria-label": r.name }, el("h2", {}, r.name), article(r));
       const state = r.error ? "failed" : verdictOf(r.report);
-      const one = el("details", { class: "one" }, el("summary", {}, marked(state), " " + r.name, id ? " · " + id : "", r.report && r.report.first() ? " · " + r.report.first().code : ""));
+      const first = r.report && r.report.first();
+      const about = { "aria-label": r.name, "data-verdict": state, "data-step": first ? String(first.step) : "", "data-code": first ? first.code : "" };
+      if (!many) return el("article", about, el("h2", {}, r.name), article(r));
+      const one = el("details", { class: "one" }, el("summary", {}, marked(state), " " + r.name, id ? " · " + id : "", first ? " · " + first.code : ""));
       one.addEventListener("toggle", () => one.open && one.childElementCount === 1 && one.append(...[article(r)].flat().filter(Boolean)), { passive: true });
-      return el("article", { "aria-label": r.name }, one);
+      return el("article", about, one);
     })
   );
   byId("busy").textContent = summary(ui.results);
