@@ -12,9 +12,12 @@ import (
 // what it leaves behind, and the tests die at each and go on.
 type Step string
 
-// The points of a round, in its order. StepBundle, StepTile and StepEdgeTile are passed once for each file.
+// The points of a round, in its order. StepBundle, StepTile and StepEdgeTile are passed once for each file; StepAskedAgain and
+// StepRefreshed only in a round in which the log did not grow, which ends behind them.
 const (
 	StepHead       Step = "head"        // the tree's head was read
+	StepAskedAgain Step = "asked-again" // witnesses whose cosignature is missing or old were asked for the published checkpoint
+	StepRefreshed  Step = "refreshed"   // their lines were added to checkpoint
 	StepLoaded     Step = "loaded"      // the published edge was read and compared with the database
 	StepBundle     Step = "bundle"      // a full entry bundle was written
 	StepTile       Step = "tile"        // a full hash tile was written
@@ -69,7 +72,11 @@ type round struct {
 func steps() []step {
 	return []step{
 		{StopPoint: StopPoint{StepHead, "nothing new is written"}, do: (*Publisher).readHead},
-		{StopPoint: StopPoint{StepLoaded, "nothing new is written"}, do: (*Publisher).loadEdge},
+		{StopPoint: StopPoint{StepLoaded, "nothing new is written"},
+			within: []StopPoint{
+				{StepAskedAgain, "cosignatures that nobody saw; asked for again"},
+				{StepRefreshed, "nothing"},
+			}, do: (*Publisher).loadEdge},
 		{StopPoint: StopPoint{StepGrown, "full files beyond the checkpoint; the next round writes the same bytes again"},
 			within: []StopPoint{
 				{StepBundle, "entries beyond the checkpoint, which no tile names; the next round writes the same bytes again"},

@@ -260,6 +260,9 @@ func (p *Publisher) refresh(ctx context.Context, last audit.Checkpoint) error {
 	if n == 0 {
 		return nil
 	}
+	if err := p.stop(ctx, StepAskedAgain); err != nil {
+		return err
+	}
 	merged, err := mergeLines(raw, lines, p.cosigners(cosigned))
 	if err != nil {
 		return err
@@ -268,7 +271,7 @@ func (p *Publisher) refresh(ctx context.Context, last audit.Checkpoint) error {
 		return err
 	}
 	p.shown = nil
-	if err := p.cfg.Store.Put(ctx, audit.CheckpointPath, merged); err != nil {
+	if err := p.put(ctx, StepRefreshed, audit.CheckpointPath, merged); err != nil {
 		return err
 	}
 	p.shown = merged
