@@ -42,6 +42,7 @@ type Config struct {
 
 	FileConfig    `embed:""`
 	ReapConfig    `embed:""`
+	WitnessConfig `embed:""`
 	StreamsConfig `embed:""`
 
 	PublishedStoreConfig `embed:""`

@@ -53,5 +53,8 @@ func (s *Server) observe() error {
 	if err := s.observeMirror(m); err != nil {
 		return err
 	}
+	if err := s.observeWitnesses(m); err != nil {
+		return err
+	}
 	return s.observeKeys(m)
 }

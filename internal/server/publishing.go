@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sealtrail/sealtrail/audit"
@@ -26,6 +26,9 @@ import (
 type publishing struct {
 	server    *Server
 	witnesses []publish.Witness
+	policy    *audit.WitnessPolicy // nil: --witness and --min-witness
+	alarms    chan publish.Alarm   // about witnesses, to become entries
+	alarmed   metric.Int64Counter
 
 	mu      sync.Mutex
 	running map[int]*publish.Publisher // by year
@@ -34,7 +37,7 @@ type publishing struct {
 	logs    map[int]keyedLog           // by year
 	mirrors mirrors
 
-	committing sync.Mutex               // one entry about the ends of trails at a time
+	committing sync.Mutex                // one entry about the ends of trails at a time
 	heads      []*custody.CommittedHeads // the last ones, oldest first
 
 	reporting sync.Mutex // one report is computed at a time
@@ -43,18 +46,8 @@ type publishing struct {
 
 func newPublishing(ctx context.Context, s *Server) (*publishing, error) {
 	p := &publishing{server: s, running: map[int]*publish.Publisher{}, leases: map[int]*pglog.Lease{}, logs: map[int]keyedLog{}, reports: map[string]madeReport{}}
-	for _, spec := range s.cfg.Witness {
-		url, vkey, ok := strings.Cut(spec, "=")
-		if !ok {
-			return nil, errors.New("reading --witness: want URL=verifier-key")
-		}
-		w, err := publish.NewWitnessClient(ctx, publish.WitnessClientConfig{URL: url, VerifierKey: vkey})
-		if err != nil {
-			return nil, err
-		}
-		p.witnesses = append(p.witnesses, w)
-	}
-	return p, nil
+	p.alarms = make(chan publish.Alarm, maxWitnessAlarms)
+	return p, p.openWitnesses(ctx)
 }
 
 // Run opens this year's log, and next year's when it comes, and publishes each
@@ -74,6 +67,7 @@ func (p *publishing) Run(ctx context.Context) error {
 		})
 	})
 	group.Go(func() error { return p.server.mirror(gctx) })
+	group.Go(func() error { return p.enterAlarms(gctx) })
 	return group.Wait()
 }
 
@@ -153,7 +147,8 @@ func (p *publishing) publisher(ctx context.Context, shard pglog.Shard, lease *pg
 		return nil, "", err
 	}
 	publisher, err := publish.New(ctx, publish.Config{Source: pglog.NewTree(s.pool, shard), Store: folder, Signer: signer, Lead: lease,
-		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Logger: s.log})
+		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Watch: p.watchOf(shard), Logger: s.log,
+		Alarm: func(ctx context.Context, a publish.Alarm) { p.alarm(ctx, shard, a) }})
 	return publisher, signer.VerifierKey(), err
 }
 
