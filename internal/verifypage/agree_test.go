@@ -1,6 +1,7 @@
 package verifypage_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -63,7 +64,7 @@ func forgeries(t *testing.T) []*forged {
 	reader := job{Keys: s.log.VerifierKey(), Witnesses: s.log.WitnessKey(), Pinned: [][]byte{s.log.Checkpoint()}}
 	genuine := s.zip(t)
 	out := []*forged{{"genuine", genuine, reader}}
-	add := func(name string, zip []byte) { out = append(out, &forged{name, zip, reader}) }
+	add := func(name string, raw []byte) { out = append(out, &forged{name, raw, reader}) }
 	bring := func(name string, j job) { out = append(out, &forged{name, genuine, j}) }
 	bring("no key", job{})
 	bring("another key", job{Keys: otherKey(t, s)})
@@ -121,6 +122,21 @@ func forgeries(t *testing.T) []*forged {
 			files[n] = d
 		}
 		add("with "+more, packed(t, files))
+	}
+	for _, name := range names { // streams that two readers could read in two ways
+		for what, alter := range map[string]func([]byte) []byte{
+			"a byte behind the stream of":  func(b []byte) []byte { return append(b, 0) },
+			"a block behind the stream of": func(b []byte) []byte { return append(b, 1, 0, 0, 0xff, 0xff) },
+			"a stream cut short of":        func(b []byte) []byte { return b[:len(b)-1] },
+			"an empty stream of":           func([]byte) []byte { return nil },
+		} {
+			add(what+" "+name, packedWith(t, s.files, func(n string, method uint16, data []byte) []byte {
+				if n != name || method != zip.Deflate {
+					return data
+				}
+				return alter(data)
+			}))
+		}
 	}
 	for i, change := range jsonChanges(t, s.files["evidence.json"], random) {
 		files := map[string][]byte{}

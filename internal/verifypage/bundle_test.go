@@ -155,7 +155,10 @@ func (s *sample) zip(t *testing.T) []byte {
 	return packed(t, s.files)
 }
 
-func packed(t *testing.T, files map[string][]byte) []byte {
+func packed(t *testing.T, files map[string][]byte) []byte { return packedWith(t, files, nil) }
+
+// packedWith alters each packed stream before the headers are made of it.
+func packedWith(t *testing.T, files map[string][]byte, alter func(name string, method uint16, data []byte) []byte) []byte {
 	t.Helper()
 	var out, central bytes.Buffer
 	names := make([]string, 0, len(files))
@@ -178,6 +181,9 @@ func packed(t *testing.T, files map[string][]byte) []byte {
 				t.Fatal(err)
 			}
 			data, method = b.Bytes(), zip.Deflate
+		}
+		if alter != nil {
+			data = alter(name, method, slices.Clone(data))
 		}
 		le := binary.LittleEndian
 		var common []byte // from version to length of name
