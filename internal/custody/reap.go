@@ -61,7 +61,7 @@ func (d *Door) Reap(ctx context.Context, after time.Duration) (closed int, err e
 	if r.alias, err = d.cfg.Log.Alias(ctx, servicePerson); err != nil {
 		return 0, logError(err)
 	}
-	if _, err := d.cfg.Store.FenceSilent(ctx, d.cfg.Institution, min(silentFor, max(after/2, 2*beatEvery))); err != nil {
+	if _, err := d.cfg.Store.FenceSilent(ctx, d.cfg.Institution, d.debts.id(), min(silentFor, max(after/2, 2*beatEvery))); err != nil {
 		return 0, storeError(err)
 	}
 	if !r.started {

@@ -101,7 +101,7 @@ func (in *installation) stolen(t *testing.T) *api.Client {
 }
 
 // mixed does everything that uses a key, for so long.
-func (in *installation) mixed(t *testing.T, long time.Duration) (complaint string) {
+func (in *installation) mixed(t *testing.T, long time.Duration) {
 	t.Helper()
 	l := newLoad(t, in)
 	stop := l.run()
@@ -141,7 +141,7 @@ func (in *installation) mixed(t *testing.T, long time.Duration) (complaint strin
 		}
 	}
 	ok[custody.View](t, in, call{who: "handler-chen", method: "GET", path: complaintPath(c.ID)})
-	return c.ID
+
 }
 
 // once reconciles everything and returns the result.
@@ -164,7 +164,7 @@ func TestReconciliation(t *testing.T) {
 	if s, err := strconv.Atoi(os.Getenv("SEALTRAIL_RECONCILE_SECONDS")); err == nil {
 		long = time.Duration(s) * time.Second
 	}
-	complaint := in.mixed(t, long)
+	in.mixed(t, long)
 	time.Sleep(3 * time.Second) // the grace of --once, with room
 	r := in.once(t, 0)
 	if r.State != reconcile.StateGood || r.Counts.Items < 100 || r.Counts.Excused != 0 {
@@ -218,12 +218,11 @@ func TestReconciliation(t *testing.T) {
 	must(t, root.Sys().DisableAuditWithContext(t.Context(), "file"))
 	eventuallyLong(t, "an alarm about the device", func() bool { return in.alarms(t, reconcile.AlarmDevice) > 0 })
 	must(t, in.StealKey(t.Context(), fresh.ID, "")) // nobody writes it down: hence the alarm
-	must(t, root.Sys().EnableAuditWithOptionsWithContext(t.Context(), "file", &api.EnableAuditOptions{Type: "file", Options: map[string]string{"file_path": in.Vault.AuditLogPath()}}))
-	eventuallyLong(t, "an alarm about the new device", func() bool { return in.alarms(t, reconcile.AlarmDevice) > 1 })
-	ok[custody.View](t, in, call{who: "handler-chen", method: "GET", path: complaintPath(complaint)})
-	eventuallyLong(t, "a result that is not good", func() bool {
+	eventuallyLong(t, "a result that calls nothing good", func() bool {
 		return in.count(t, `select count(*) from audit.entry where convert_from(body, 'UTF8') like '%"kind":"reconciliation.made"%' and convert_from(body, 'UTF8') like '%"state":"not_reconciled"%'`) > 0
 	})
+	must(t, root.Sys().EnableAuditWithOptionsWithContext(t.Context(), "file", &api.EnableAuditOptions{Type: "file", Options: map[string]string{"file_path": in.Vault.AuditLogPath()}}))
+	eventuallyLong(t, "an alarm about the new device", func() bool { return in.alarms(t, reconcile.AlarmDevice) > 1 })
 }
 
 // batchOf is the call at Vault that the outcome of an intent names.

@@ -53,9 +53,10 @@ type RunConfig struct {
 const (
 	defaultEvery  = 2 * time.Second
 	defaultReport = time.Hour
-	// probeEvery is how often Vault is asked for the hash of a constant: the
-	// answer tells whether the device is the same, and must itself be written down.
-	probeEvery = 10 * time.Second
+	// probeEach is after how many looks Vault is asked for the hash of a constant:
+	// the answer tells whether the device is the same, and must itself be written
+	// down.
+	probeEach = 5
 	// silentAfter is how long the file may stay as it is while Vault answers
 	// probes; with the grace of a look it is told within a minute.
 	silentAfter = 40 * time.Second
@@ -278,7 +279,7 @@ func (r *Runner) once(what string, now time.Time) []Alarm {
 // probe asks Vault for the hash of a constant. Another one than before means
 // another device; none means that there is no such device.
 func (r *Runner) probe(ctx context.Context, now time.Time) error {
-	if now.Sub(r.probed) < probeEvery {
+	if now.Sub(r.probed) < probeEach*r.cfg.Every {
 		if _, bad := r.bad["device"]; bad {
 			return errDevice
 		}

@@ -46,15 +46,15 @@ func (s *Store) Fence(ctx context.Context, institution, id string) error {
 	return Classify(err)
 }
 
-// FenceSilent fences processes that have said nothing for so long, forgets those
-// that were fenced a day ago, and returns how many it fenced. It waits for
-// outcomes that are being written.
-func (s *Store) FenceSilent(ctx context.Context, institution string, silent time.Duration) (int64, error) {
+// FenceSilent fences processes, but the caller's own, that have said nothing for
+// so long, forgets those that were fenced a day ago, and returns how many it
+// fenced. It waits for outcomes that are being written.
+func (s *Store) FenceSilent(ctx context.Context, institution, own string, silent time.Duration) (int64, error) {
 	if _, err := s.pool.Exec(ctx, `delete from jobs.process where institution = $1 and fenced_at < clock_timestamp() - interval '1 day'`, institution); err != nil {
 		return 0, Classify(err)
 	}
 	tag, err := s.pool.Exec(ctx, `update jobs.process set fenced_at = clock_timestamp(), owes = '{}'
-		where institution = $1 and fenced_at is null and seen_at < clock_timestamp() - $2 * interval '1 second'`, institution, silent.Seconds())
+		where institution = $1 and fenced_at is null and seen_at < clock_timestamp() - $2 * interval '1 second' and id <> $3`, institution, silent.Seconds(), own)
 	return tag.RowsAffected(), Classify(err)
 }
 
