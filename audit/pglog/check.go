@@ -170,7 +170,7 @@ func (c *checker) log(ctx context.Context, tx pgx.Tx, s Shard) error {
 	var hash, prev, beforeHash []byte
 	var beforeN, beforeID *uint64
 	r.p.Log = s.Origin
-	to := []any{&r.p.Index, &r.p.ID, &hash, &r.p.SeqAt, &r.p.TrailN, &prev, &r.body, &r.subject, &beforeN, &beforeID, &beforeHash}
+	to := []any{&r.p.Index, &r.p.ID, &hash, &r.p.SeqAt, &r.p.TrailN, &prev, &r.prevID, &r.body, &r.subject, &beforeN, &beforeID, &beforeHash}
 	_, err = pgx.ForEachRow(rows, to, func() error {
 		copy(r.hash[:], hash)
 		copy(r.p.TrailPrev[:], prev)

@@ -18,6 +18,7 @@ import (
 type leafRow struct {
 	p       audit.Position
 	hash    [32]byte
+	prevID  uint64
 	body    []byte
 	subject *string
 	before  *trailAt // the trail's former leaf as stored, where a check does not begin at the first leaf
@@ -32,6 +33,7 @@ type walk struct {
 	roots     map[uint64][][32]byte // that audit.checkpoint and the published checkpoint claim, by size
 	size      uint64                // audit.tree
 	root      [32]byte
+	compact   []byte
 	next      uint64
 	keepAt    uint64 // the size at which a later check goes on
 }
@@ -62,7 +64,7 @@ func (w *walk) query() string {
 		before, join = "q.trail_n, q.entry_id, q.hash", "left join audit.leaf q on q.institution = l.institution and q.entry_id = l.prev_id and l.prev_id > 0"
 	}
 	return `
-		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, e.body, e.subject, ` + before + `
+		select l.idx, l.entry_id, l.hash, l.seq_at, l.trail_n, l.prev, l.prev_id, e.body, e.subject, ` + before + `
 		from audit.leaf l left join audit.entry e on e.institution = l.institution and e.id = l.entry_id ` + join + `
 		where l.institution = $1 and l.year = $2 and l.idx >= $3 order by l.idx`
 }
@@ -71,7 +73,7 @@ func (w *walk) query() string {
 func (w *walk) readRoots(ctx context.Context, tx pgx.Tx) error {
 	w.roots = map[uint64][][32]byte{}
 	var root []byte
-	err := tx.QueryRow(ctx, "select size, root from audit.tree where institution = $1 and year = $2", w.shard.Institution, w.shard.Year).Scan(&w.size, &root)
+	err := tx.QueryRow(ctx, "select size, root, compact from audit.tree where institution = $1 and year = $2", w.shard.Institution, w.shard.Year).Scan(&w.size, &root, &w.compact)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = w.add(Finding{Table: "audit.tree", Log: w.shard.Origin, Code: FoundMissing, Detail: "the log has no tree"})
 	}
@@ -85,6 +87,13 @@ func (w *walk) readRoots(ctx context.Context, tx pgx.Tx) error {
 	}
 	for _, c := range list {
 		w.roots[c.Size] = append(w.roots[c.Size], c.Root)
+		if c.Note == nil || states(c.Note, audit.Checkpoint{Origin: w.shard.Origin, Size: c.Size, Root: c.Root}) {
+			continue
+		}
+		if err := w.add(Finding{Table: "audit.checkpoint", Log: w.shard.Origin, Code: FoundChanged, Index: max(c.Size, 1) - 1, HasIndex: true,
+			Detail: "the signed note is not of this size and root"}); err != nil {
+			return err
+		}
 	}
 	if problem := w.published.problem; problem != "" {
 		return w.add(Finding{Table: "published", Log: w.shard.Origin, Code: FoundChanged, Detail: problem})
@@ -96,6 +105,12 @@ func (w *walk) readRoots(ctx context.Context, tx pgx.Tx) error {
 		return w.compareRoots() // at the size where this check begins
 	}
 	return nil
+}
+
+// states reports whether a note's text is that checkpoint. Its signatures are package verify's work.
+func states(note []byte, want audit.Checkpoint) bool {
+	split, err := audit.SplitNote(note)
+	return err == nil && bytes.Equal(split.Text, want.Marshal())
 }
 
 // leaf checks one row; rows of indexes that are missing before it are named first.
@@ -188,7 +203,10 @@ func (w *walk) trail(r leafRow, published []byte) error {
 	}
 	w.advance(*r.subject, trailAt{n: r.p.TrailN, id: r.p.ID, hash: r.hash}, r.body)
 	if r.p.TrailN == t.n+1 && r.p.TrailPrev == t.hash {
-		return nil
+		if r.prevID == t.id {
+			return nil
+		}
+		return w.at(r, "audit.leaf", FoundTrail, "the way back along its trail leads to another entry")
 	}
 	return w.at(r, "audit.leaf", FoundTrail, fmt.Sprintf("number %d of its trail does not follow number %d", r.p.TrailN, t.n))
 }
@@ -258,6 +276,11 @@ func (w *walk) end() error {
 	if w.size < w.published.checkpoint.Size {
 		if err := w.add(Finding{Table: "audit.tree", Log: w.shard.Origin, Code: FoundBehind, Index: w.size, HasIndex: true,
 			Detail: fmt.Sprintf("%d leaves, published are %d", w.size, w.published.checkpoint.Size)}); err != nil {
+			return err
+		}
+	}
+	if t := (treeRow{size: w.size, compact: w.compact}); w.size > 0 && t.root() != w.root {
+		if err := w.add(Finding{Table: "audit.tree", Log: w.shard.Origin, Code: FoundChanged, Detail: "the compact range does not have the root"}); err != nil {
 			return err
 		}
 	}

@@ -165,20 +165,28 @@ func (s *Sequencer) own(ctx context.Context, tx pgx.Tx, t *treeRow, kind string,
 
 // facts adds size and root of the tree as it is.
 func (t *treeRow) facts(f audit.Facts) (audit.Facts, error) {
-	root := audit.EmptyRoot()
-	if t.size > 0 {
-		r, err := compactRange(t.size, t.compact)
-		if err != nil {
-			return nil, err
-		}
-		sum, err := r.GetRootHash(nil)
-		if err != nil {
-			return nil, fmt.Errorf("computing the root at size %d: %w", t.size, err)
-		}
-		copy(root[:], sum)
+	if _, err := compactRange(t.size, t.compact); err != nil {
+		return nil, err
 	}
+	root := t.root()
 	f["size"], f["root"] = int64(t.size), hex.EncodeToString(root[:])
 	return f, nil
+}
+
+// root is that of the compact range; zero if there is none of that size.
+func (t *treeRow) root() (root [32]byte) {
+	if t.size == 0 {
+		return audit.EmptyRoot()
+	}
+	r, err := compactRange(t.size, t.compact)
+	if err != nil {
+		return root
+	}
+	sum, err := r.GetRootHash(nil)
+	if err == nil {
+		copy(root[:], sum)
+	}
+	return root
 }
 
 // reserved reports whether an entry is of a kind that only the log itself may write: it ends the log.

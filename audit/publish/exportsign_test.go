@@ -1,0 +1,4 @@
+package publish
+
+// Sign signs a checkpoint that no publisher would.
+var Sign = signCheckpoint
