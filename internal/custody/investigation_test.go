@@ -286,39 +286,41 @@ func TestInvestigationsAreUnknownToTheirSubjects(t *testing.T) {
 // out.
 func TestInvestigationsBySQLHideNothing(t *testing.T) {
 	t.Parallel()
-	for name, sql := range map[string]string{
-		"other subjects": "update people.investigation set complaints = array(select id from sealtrail.complaint), persons = '{}'",
-		"later end":      "update people.investigation set until = until + interval '1 year'",
-		"other auditor":  "update people.investigation set requested_by = 'ivy'",
-		"own assent":     "update people.investigation set state = 'approved', decided_by = 'ivy', decided_at = now() - interval '1 hour'",
-		"begins earlier": "update people.investigation set decided_at = decided_at - interval '1 day'",
-		"made up":        "update people.investigation set id = gen_random_uuid()",
+	h := open(t)
+	c, other := h.file(1), h.file(2)
+	for _, x := range []*custody.Created{c, other} {
+		h.walk(x, "accept", "classify", "assign")
+	}
+	h.investigate(custody.Investigation{Complaints: []string{other.ID}})
+	h.read("aud", c.ID, "audit")
+	h.read("ivy", c.ID, "handle")
+	sql := func(statement string) {
+		t.Helper()
+		_, err := h.admin.Exec(t.Context(), statement)
+		must(t, err)
+	}
+	sql("alter table people.investigation drop constraint investigation_two_persons_check")
+	sql("create table people.saved as select * from people.investigation")
+	for name, statement := range map[string]string{
+		"other subjects":        "update people.investigation set complaints = array(select id from sealtrail.complaint), persons = '{}'",
+		"later end":             "update people.investigation set until = until + interval '1 year', complaints = array(select id from sealtrail.complaint)",
+		"other auditor":         "update people.investigation set requested_by = 'ivy', complaints = array(select id from sealtrail.complaint)",
+		"own assent, and early": "update people.investigation set decided_by = 'aud', decided_at = decided_at - interval '1 day', complaints = array(select id from sealtrail.complaint)",
+		"made up":               "update people.investigation set id = gen_random_uuid(), complaints = array(select id from sealtrail.complaint)",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := open(t)
-			c, other := h.file(1), h.file(2)
-			for _, x := range []*custody.Created{c, other} {
-				h.walk(x, "accept", "classify", "assign")
+		sql(statement)
+		trail, err := h.Trail(t.Context(), h.as("hedda"), c.ID, "handle")
+		must(t, err)
+		n := 0
+		for _, item := range trail.Items {
+			if item.Kind == "access.read" {
+				n++
 			}
-			h.investigate(custody.Investigation{Complaints: []string{other.ID}})
-			h.read("aud", c.ID, "audit")
-			h.read("ivy", c.ID, "handle")
-			_, err := h.admin.Exec(t.Context(), "alter table people.investigation drop constraint if exists investigation_two_persons_check")
-			must(t, err)
-			_, err = h.admin.Exec(t.Context(), sql)
-			must(t, err)
-			trail, err := h.Trail(t.Context(), h.as("hedda"), c.ID, "handle")
-			must(t, err)
-			n := 0
-			for _, item := range trail.Items {
-				if item.Kind == "access.read" {
-					n++
-				}
-			}
-			if n != 2 {
-				t.Errorf("%d of 2 reads are shown", n)
-			}
-		})
+		}
+		if n != 2 {
+			t.Errorf("%s: %d of 2 reads are shown", name, n)
+		}
+		sql("delete from people.investigation")
+		sql("insert into people.investigation select * from people.saved")
 	}
 }
