@@ -26,6 +26,8 @@ type trailCommand struct {
 
 	Rebuild trailRebuild `cmd:"" help:"Bring a database that is behind the published log to its state, from verified bundles."`
 
+	Retain trailRetain `cmd:"" help:"Let go of old entries in PostgreSQL, after their stored copy was read back and verified."`
+
 	AcceptSingleNode trailAccept `cmd:"" help:"Say in the log that what was acknowledged may be lost with the one database node."`
 }
 

@@ -3,8 +3,10 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/internal/s3test"
 )
 
@@ -37,5 +39,56 @@ func TestPublishedFilesAreCopiedToAStore(t *testing.T) {
 	eventually(t, "the copy to catch up", same)
 	if out, code := in.run(t, "trailcheck", "verify", "--key", in.KeyFile(), copied); code != 0 {
 		t.Errorf("trailcheck verify of the copy: exit code %d\n%s", code, out)
+	}
+	in.retains(t, copied, "--published-s3-endpoint", g.Endpoint, "--published-s3-bucket", s3test.Bucket, "--published-s3-prefix", "logs",
+		"--published-s3-access-key-file", secret("access2", g.AccessKey), "--published-s3-secret-key-file", secret("secret2", g.SecretKey), "--published-s3-ca-cert", secret("ca2.pem", string(g.CACert)))
+}
+
+// retains lets go of the first bundle in PostgreSQL: only where the store holds
+// it as it was published, and with an entry that says so.
+func (in *installation) retains(t *testing.T, copied string, store ...string) {
+	t.Helper()
+	for in.checkpointSize() < 256 {
+		items := make([]any, 40)
+		for i := range items {
+			items[i] = draft(nil)
+		}
+		a := in.answered(t, call{who: "app-core", method: "POST", path: "/v1/complaints:batch", body: map[string]any{"items": items}})
+		if a.Status >= 300 {
+			t.Fatalf("a batch: %d %s", a.Status, a.Body)
+		}
+	}
+	bundle := filepath.Join(copied, filepath.FromSlash(audit.EntriesPath(0, 0)))
+	eventually(t, "the first full bundle in the store", func() bool {
+		_, err := os.Stat(bundle)
+		raw, errCheckpoint := os.ReadFile(filepath.Join(copied, "checkpoint"))
+		lines := strings.Split(string(raw), "\n")
+		return err == nil && errCheckpoint == nil && len(lines) > 2 && len(lines[1]) >= 3 && lines[1] >= "256"
+	})
+	origin := "sealtrail.example/demo-bank/" + filepath.Base(in.LogDir())
+	retain := func(confirm string) (string, int) {
+		return in.run(t, "sealtraild", append([]string{"trail", "retain", "--institution", "demo-bank", "--database-url-file", in.databaseFile(), "--published", in.Published(),
+			"--key", in.KeyFile(), "--before", "300", "--confirm", confirm}, store...)...)
+	}
+	moved := func() int {
+		return in.count(t, `select count(*) from audit.entry where convert_from(body, 'UTF8') like '%"kind":"log.retained"%'`)
+	}
+	if out, code := retain("demo-bank"); code != 2 {
+		t.Errorf("with a wrong --confirm: exit code %d\n%s", code, out)
+	}
+	whole, err := os.ReadFile(bundle)
+	must(t, err)
+	broken := append([]byte(nil), whole...)
+	broken[len(broken)/2] ^= 1
+	must(t, os.WriteFile(bundle, broken, 0o600))
+	if out, code := retain(origin); code != 4 || moved() != 0 {
+		t.Errorf("with a byte flipped in the store: exit code %d, %d entries\n%s", code, moved(), out)
+	}
+	must(t, os.WriteFile(bundle, whole, 0o600))
+	if out, code := retain(origin); code != 0 || moved() != 1 || !strings.Contains(out, "index 256") {
+		t.Errorf("exit code %d, %d entries\n%s", code, moved(), out)
+	}
+	if out, code := in.storedCheck(t); code != 0 {
+		t.Errorf("sealtraild trail check afterwards: exit code %d\n%s", code, out)
 	}
 }
