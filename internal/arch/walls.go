@@ -23,6 +23,10 @@ func Walls() []Rule {
 			Why: "audit is a public library that knows entries and proofs and nothing else",
 		},
 		{
+			Who: []string{"./audit/timestamp"}, Never: []string{"./audit/...", "net/http", "net", pgx}, Reach: false,
+			Why: "a time stamp is verified without anything that a log is made of, and fetched elsewhere",
+		},
+		{
 			Who: []string{"./crypto/..."}, Never: []string{"./policy/...", "./audit/...", "./internal/...", pgx, opa, otel},
 			Reach: true, Tests: true, TestsMay: []string{"./internal/pgtest", "./internal/vaulttest"},
 			Why: "crypto is a public library that knows keys and nothing else",
@@ -64,9 +68,10 @@ func Walls() []Rule {
 		{
 			Who: []string{"./cmd/trailcheck"}, Reach: true,
 			Only: []string{
-				"./cmd/trailcheck", "./audit", "./audit/evidence", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
+				"./cmd/trailcheck", "./audit", "./audit/evidence", "./audit/timestamp", "./audit/verify", "./internal/supervision", "./internal/clock", "./internal/complaint", "./internal/exitcode", "./internal/scrub",
 				"./internal/erasures", "./internal/inforce", "./internal/receipt", "./internal/verifypage",
 				"golang.org/x/mod/...", "github.com/transparency-dev/merkle/...", "github.com/transparency-dev/formats/...",
+				"github.com/digitorus/...", // decision 24: tokens of time stamp authorities are verified, not only shown
 			},
 			Why: "the verifier links nothing it verifies: no database, Vault, policy engine or telemetry",
 		},
@@ -82,7 +87,7 @@ func Walls() []Rule {
 		},
 		{
 			Who: []string{"./cmd/...", "./internal/...", "./audit/...", "./policy/...", "./crypto/..."}, Except: []string{"./internal/testrun", "./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./audit/evidence/evidencetest"},
-			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./internal/doortest", "./audit/audittest", "./audit/evidence/evidencetest", "./crypto/cryptotest"},
+			Never: []string{"./internal/pgtest", "./internal/vaulttest", "./internal/s3test", "./internal/doortest", "./audit/audittest", "./audit/timestamp/tsatest", "./audit/evidence/evidencetest", "./crypto/cryptotest"},
 			Why:   "test servers, doubles and tamper tools are for tests",
 		},
 	}
