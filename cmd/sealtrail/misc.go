@@ -43,6 +43,7 @@ type auditCmd struct {
 	Search auditSearchCmd `cmd:"" help:"Find entries of the log."`
 	Export auditExportCmd `cmd:"" help:"Write what a search shows to a file, with leaf hashes and a manifest."`
 	Query  auditQueryCmd  `cmd:"" help:"Searches that you keep."`
+	Bundle auditBundleCmd `cmd:"" help:"The handling trail of a complaint as a file that anybody can check offline."`
 	Own    auditOwnCmd    `cmd:"" help:"What the log holds about you: your accesses, your account."`
 }
 

@@ -59,10 +59,12 @@ type Config struct {
 	// Proofs proves entries from the published log, for receipts of erasures.
 	// Nil: no receipts.
 	Proofs Proofs
-	Now    func() time.Time     // default time.Now; judges deadlines and duties
-	Logger *slog.Logger         // default slog.Default
-	Tracer trace.TracerProvider // default none
-	Meter  metric.MeterProvider // default none
+	// Published is what evidence is made from. Nil: none is made.
+	Published Published
+	Now       func() time.Time     // default time.Now; judges deadlines and duties
+	Logger    *slog.Logger         // default slog.Default
+	Tracer    trace.TracerProvider // default none
+	Meter     metric.MeterProvider // default none
 }
 
 // Door is the custody of one institution's complaints. It is safe for

@@ -87,7 +87,7 @@ func (d *Door) decideErased(ctx context.Context, a *asked, e *Erased) error {
 	if !a.decision.Allowed() && a.decision.MetaDenied() {
 		return d.notFound(ctx, a)
 	}
-	if a.action == "trail" || a.action == "looked" {
+	if a.action == "trail" || a.action == "looked" || a.action == "evidence" {
 		if !a.decision.Allowed() {
 			return d.refuse(ctx, a)
 		}

@@ -64,6 +64,7 @@ type Door interface {
 	Erasing
 	Reading
 	Checking
+	Evidencing
 	Sources
 }
 
@@ -192,6 +193,7 @@ func build(cfg Config) (*service, error) {
 	s.people()
 	s.access()
 	s.checks()
+	s.evidence()
 	s.sources()
 	s.disclosure()
 	s.intake()

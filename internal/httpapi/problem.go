@@ -235,6 +235,7 @@ func codeOf(err error) string {
 		{custody.ErrFilesFull, codeFilesFull},
 		{custody.ErrTransfersBusy, codeFilesBusy},
 		{custody.ErrIdle, codeStalled},
+		{custody.ErrUnpublished, codeDeadline},
 		{custody.ErrPurposeRequired, codePurposeRequired},
 		{custody.ErrIdempotencyReused, codeKeyReused},
 		{authn.ErrUnauthenticated, codeUnauthenticated},
