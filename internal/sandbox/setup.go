@@ -182,6 +182,8 @@ func (s *Sandbox) environment() string {
 		{"VAULT_ADDR", s.Vault.Addr()}, {"VAULT_CACERT", s.Vault.CACert()},
 		{"SEALTRAIL_VAULT_ROLE_ID_FILE", s.path("credentials", "role-id")},
 		{"SEALTRAIL_VAULT_SECRET_ID_FILE", s.path("credentials", "secret-id")},
+		{"SEALTRAIL_RECONCILER_ROLE_ID_FILE", s.path("credentials", "reconciler-role-id")},
+		{"SEALTRAIL_RECONCILER_SECRET_ID_FILE", s.path("credentials", "reconciler-secret-id")},
 		{"SEALTRAIL_ISSUER", s.issuer.Issuer()}, {"SEALTRAIL_AUDIENCE", s.issuer.Audience()},
 		{"SEALTRAIL_JWKS_FILE", s.path("jwks.json")},
 		{"SEALTRAIL_PUBLISHED", s.Published()},
