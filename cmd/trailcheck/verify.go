@@ -26,6 +26,7 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	var a against
 	a.register(f)
 	age := f.Duration("max-age", 0, "how old the newest cosignature may be, e.g. 36h; an older one is a finding. Needs --witness. Choose more than the log's quiet times")
+	tsa := f.String("tsa-ca", "", "`file` with the certificate of the time stamp authority, in PEM; without it time stamps are not checked")
 	tree := f.Bool("tree-only", false, "hash and compare, but leave the contents of entries alone: for any tlog-tiles log, whoever made it")
 	rest, code, ok := f.parse(c, args, 1, 2)
 	if !ok {
@@ -40,6 +41,11 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 		return c.fail(err)
 	}
 	opts.MaxAge = *age
+	stamped, err := newStamps(*tsa)
+	if err != nil {
+		return c.fail(err)
+	}
+	opts.Entries = stamped.take
 	info, err := os.Stat(rest[0])
 	switch {
 	case err != nil:
@@ -54,6 +60,9 @@ func verifyCommand(ctx context.Context, c *console, args []string) exitcode.Code
 	}
 	reports, _, err := verifyLogs(ctx, rest[0], opts)
 	if err != nil {
+		return c.fail(err)
+	}
+	if err := stamped.add(rest[0], reports); err != nil {
 		return c.fail(err)
 	}
 	good := true
