@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,6 +227,14 @@ func TestHotWindowStaysWhileAnythingIsMissing(t *testing.T) {
 	defer cancel()
 	if w, err := pglog.Retain(ctx, e.pool, shard, 100, e.verified); !errors.Is(err, pglog.ErrUnavailable) || w.Detached != nil {
 		t.Errorf("nobody signs: %+v, %v", w, err)
+	}
+	e.grow(0) // the bound has its place in the log now, and still nobody has signed it
+	var id int64
+	if err := e.pool.QueryRow(t.Context(), "select max(entry_id) from audit.leaf").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.pool.Exec(t.Context(), "select audit.retain('demo-bank', 2026, 100, $1)", id); err == nil || !strings.Contains(err.Error(), "55000") {
+		t.Errorf("a bound that is not signed: %v", err)
 	}
 	for _, sql := range []string{
 		"select audit.retain('demo-bank', 2026, 100, 7)",   // an entry that says nothing of the kind
