@@ -359,3 +359,24 @@ func TestWhoLookedAtMyComplaint(t *testing.T) {
 		t.Error("a handler asks who looked")
 	}
 }
+
+// Whoever a complaint is about finds no entry of it, whatever she may search.
+func TestSearchHidesWhatIsAboutOneself(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	about := draft(1)
+	about.Fields["respondent_staff_id"] = "E-0107" // cora
+	c, err := h.Create(t.Context(), h.as("ivy"), custody.CreateRequest{Purpose: "handle", Draft: about})
+	must(t, err)
+	h.walk(c, "accept", "classify")
+	h.answered()
+	h.searchable()
+	for _, text := range []string{"subject:" + c.ID, "action:complaint.*"} {
+		if n := len(h.searchLog("cora", text).Items); n != 0 {
+			t.Errorf("%s: cora finds %d entries about herself", text, n)
+		}
+		if n := len(h.searchLog("aud", text).Items); n == 0 {
+			t.Errorf("%s: the auditor finds none", text)
+		}
+	}
+}
