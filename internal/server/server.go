@@ -273,7 +273,7 @@ func (s *Server) listen(api http.Handler, ops *httpapi.Ops) ([]httpapi.ServeConf
 func (s *Server) runAll(ctx context.Context, faces []httpapi.ServeConfig) error {
 	base := context.WithoutCancel(ctx)
 	ground, stopGround := start(base, s.login.Run, s.keys.Run, s.trail.Run, s.compareLog, s.standing.during(s.sequencer.Run), s.standing.during(s.publisher.Run))
-	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.acceptNode, s.population, s.reap, s.indexLog, s.streams, s.clocks, s.commitHeads)
+	writers, stopWriters := start(base, s.door.Run, s.charter, s.intake, s.watch, s.expire, s.health, s.outages, s.watchKeys, s.leases, s.scrub, s.sweepFiles, s.markMissed, s.acceptNode, s.population, s.reap, s.indexLog, s.streams, s.clocks, s.commitHeads, s.stamp)
 	serveCtx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	context.AfterFunc(ground.ctx, stopServing) // a part that died takes the faces down
