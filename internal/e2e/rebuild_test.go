@@ -64,6 +64,7 @@ func TestYesterdaysDatabaseIsRefusedAndRebuilt(t *testing.T) {
 		t.Errorf("%d entries and size %d, before %d and %d: something was taken or signed", n, in.checkpointSize(), entries, size)
 	}
 
+	in.alsoTheFolder(t, oldFolder)
 	rebuild := func(folder string, more ...string) (string, int) {
 		return in.run(t, "sealtraild", append([]string{"trail", "rebuild", "--institution", "demo-bank", "--published", folder, "--key", in.KeyFile(),
 			"--admin-url-file", filepath.Join(in.Dir(), "credentials", "admin-url"), "--ask-witness", in.WitnessURL + "=" + in.WitnessKey}, more...)...)
@@ -93,6 +94,28 @@ func TestYesterdaysDatabaseIsRefusedAndRebuilt(t *testing.T) {
 	if n := in.count(t, `select count(*) from audit.entry where convert_from(body, 'UTF8') like '%"kind":"trail.rebuilt"%'`); n != 1 {
 		t.Errorf("%d entries trail.rebuilt, want 1", n)
 	}
+}
+
+// alsoTheFolder puts the published folder back, too: then only the witness knows
+// that there was more. Afterwards the newer folder is there again.
+func (in *installation) alsoTheFolder(t *testing.T, old string) {
+	t.Helper()
+	newer := in.Published() + ".newer"
+	must(t, os.Rename(in.Published(), newer))
+	must(t, os.CopyFS(in.Published(), os.DirFS(old)))
+	eventually(t, "the witness to give it away", func() bool {
+		return strings.Contains(childproc.Tail(in.ServiceLog(), 60), `"cause":"witness `)
+	})
+	res, err := http.Get(in.Ops + "/readyz?verbose")
+	must(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	must(t, err)
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "log-standing") {
+		t.Errorf("readyz answers %d %s, want 503 and log-standing", res.StatusCode, body)
+	}
+	must(t, os.RemoveAll(in.Published()))
+	must(t, os.Rename(newer, in.Published()))
 }
 
 // checkRebuilt verifies the log against what was kept before, and the database
