@@ -10,7 +10,8 @@ import (
 )
 
 type auditBundleCmd struct {
-	Complaint string   `arg:"" help:"Complaint whose handling trail the bundle shows."`
+	Complaint string   `arg:"" optional:"" help:"Complaint whose handling trail the bundle shows; or --query."`
+	Query     string   `help:"Search of the log whose result the bundle shows, as for audit search." placeholder:"QUERY"`
 	Out       string   `short:"f" type:"path" help:"New file for the bundle; default: evidence-<complaint>.zip here." placeholder:"FILE"`
 	Openings  bool     `help:"Also show the reasons that people gave; needs the right to reveal what handling found."`
 	Since     []uint64 `help:"Tree size of this year's log at which the reader kept a checkpoint; may be repeated." placeholder:"SIZE"`
@@ -18,14 +19,19 @@ type auditBundleCmd struct {
 
 // Run fetches the bundle and writes it whole or not at all.
 func (c *auditBundleCmd) Run(s *session) error {
-	if c.Out == "" {
+	if (c.Complaint == "") == (c.Query == "") {
+		return &usageError{s.word("须给出投诉编号或 --query 之一", "name a complaint or --query, one of the two"), ""}
+	}
+	if c.Out == "" && c.Query != "" {
+		c.Out = "evidence-query.zip"
+	} else if c.Out == "" {
 		c.Out = "evidence-" + filepath.Base(c.Complaint) + ".zip"
 	}
 	if _, err := os.Lstat(c.Out); err == nil {
 		return &usageError{c.Out + s.word(" 已存在", " is there already"), s.word("用 --out 指定新文件", "name a new file with --out")}
 	}
 	a, err := s.client.do(s, request{method: http.MethodPost, path: "/v1/audit/bundles", purpose: true,
-		body: map[string]any{"complaint": c.Complaint, "openings": c.Openings, "since": append([]uint64{}, c.Since...)}})
+		body: map[string]any{"complaint": c.Complaint, "query": c.Query, "openings": c.Openings, "since": append([]uint64{}, c.Since...)}})
 	if err != nil {
 		return err
 	}

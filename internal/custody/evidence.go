@@ -47,10 +47,11 @@ type CommittedHeads struct {
 	File  audit.HeadFile
 }
 
-// EvidenceRequest asks for the handling trail of one complaint as a file that
-// verifies offline.
+// EvidenceRequest asks for the handling trail of one complaint, or for what a
+// search of the log finds, as a file that verifies offline.
 type EvidenceRequest struct {
 	Complaint string
+	Query     string // see package logquery; instead of Complaint
 	Purpose   string
 	// Openings also shows the reasons that people gave, which are sealed. Whoever
 	// asks must be allowed to reveal fields of handling.
@@ -78,6 +79,9 @@ func (d *Door) Evidence(ctx context.Context, c Caller, r EvidenceRequest) (*Evid
 	defer cancel()
 	if d.cfg.Published == nil {
 		return nil, errors.New("making evidence: no published log is configured")
+	}
+	if r.Query != "" {
+		return d.queryEvidence(ctx, c, r)
 	}
 	// 1 ask
 	a, err := d.askRecord(ctx, c, question{action: "evidence", purpose: r.Purpose, id: r.Complaint})

@@ -21,11 +21,17 @@ const keptPath = "reason"
 
 // trailBundle gathers the trail and makes the file of it.
 func (g *gathering) trailBundle(ctx context.Context, last uint64, since []uint64) (*evidence.Bundle, error) {
-	if err := g.collect(ctx, last); err != nil {
+	whole := func(ctx context.Context) ([]*gathered, error) { return g.trail(ctx, g.subject, evidence.PartTrail) }
+	if err := g.collect(ctx, last, whole); err != nil {
 		return nil, err
 	}
-	b := &evidence.Bundle{Institution: g.door.cfg.Institution, MadeAt: g.door.now(), Subject: g.subject, Blobs: map[string][]byte{},
-		Page: g.door.cfg.Published.Page(), Readme: []byte(evidenceReadme)}
+	return g.bundle(ctx, &evidence.Bundle{Subject: g.subject}, since)
+}
+
+// bundle makes a file of what was gathered.
+func (g *gathering) bundle(ctx context.Context, b *evidence.Bundle, since []uint64) (*evidence.Bundle, error) {
+	b.Institution, b.MadeAt, b.Blobs = g.door.cfg.Institution, g.door.now(), map[string][]byte{}
+	b.Page, b.Readme = g.door.cfg.Published.Page(), []byte(evidenceReadme)
 	for _, step := range []func(context.Context, *evidence.Bundle) error{g.showLogs, g.showItems, g.showHeads, g.showOpenings, g.showBlobs} {
 		if err := step(ctx, b); err != nil {
 			return nil, err
@@ -41,8 +47,10 @@ func (g *gathering) years() (years []int) {
 			years = append(years, i.year)
 		}
 	}
-	if !slices.Contains(years, g.heads.Of) {
-		years = append(years, g.heads.Of) // the log whose size the heads speak of
+	for _, also := range []int{g.heads.Of, g.searched} { // the logs whose sizes are spoken of
+		if also != 0 && !slices.Contains(years, also) {
+			years = append(years, also)
+		}
 	}
 	slices.Sort(years)
 	return years
@@ -103,6 +111,9 @@ func hashes(path [][]byte) [][32]byte {
 func (g *gathering) showHeads(_ context.Context, b *evidence.Bundle) error {
 	at := evidence.Place{Log: slices.Index(g.years(), g.heads.Year), Index: g.heads.Index}
 	for _, subject := range []string{g.subject, policySubject} {
+		if subject == "" {
+			continue // the result of a query is no trail
+		}
 		key := audit.HeadKey(subject)
 		head, proof := g.heads.File.Prove(key)
 		h := evidence.Head{Place: at, Subject: subject, N: head.N, Last: head.Last, Path: proof.Path}
@@ -131,7 +142,7 @@ func (g *gathering) showOpenings(ctx context.Context, b *evidence.Bundle) error 
 		switch {
 		case kept:
 			o.State, o.Reason = evidence.Withheld, withheldNotGranted
-		case path != keptPath || i.part != evidence.PartTrail || !g.answered(i):
+		case path != keptPath || i.part == evidence.PartOutcome || !g.answered(i):
 			o.State, o.Reason = evidence.Withheld, evidence.ReasonNotKept
 		case erased != nil:
 			at := g.place(erased)
@@ -164,7 +175,7 @@ func (g *gathering) kepts(ctx context.Context, i *gathered, path string) (bool, 
 // erasedAfter is the entry by which the record was erased behind i; nil: none.
 func (g *gathering) erasedAfter(i *gathered) *gathered {
 	for _, e := range g.items {
-		if e.part == evidence.PartTrail && !e.withheld && e.entry.Body.Kind == "erasure.shredded" && (e.year > i.year || e.year == i.year && e.index > i.index) {
+		if e.entry.Body.Subject == i.entry.Body.Subject && !e.withheld && e.entry.Body.Kind == "erasure.shredded" && (e.year > i.year || e.year == i.year && e.index > i.index) {
 			return e
 		}
 	}
@@ -175,7 +186,7 @@ func (g *gathering) erasedAfter(i *gathered) *gathered {
 func (g *gathering) showBlobs(ctx context.Context, b *evidence.Bundle) error {
 	for _, i := range g.items {
 		d := i.entry.Body.Decision
-		if i.withheld || d == nil || d.Bundle == "" || b.Blobs[d.Bundle] != nil || i.part != evidence.PartTrail && i.part != evidence.PartOutcome {
+		if i.withheld || d == nil || d.Bundle == "" || b.Blobs[d.Bundle] != nil || !i.judged() {
 			continue
 		}
 		blob, err := g.blob(ctx, d.Bundle)
@@ -185,6 +196,11 @@ func (g *gathering) showBlobs(ctx context.Context, b *evidence.Bundle) error {
 		b.Blobs[d.Bundle] = blob
 	}
 	return nil
+}
+
+// judged says whether the policy of an entry is looked at.
+func (i *gathered) judged() bool {
+	return i.part == evidence.PartTrail || i.part == evidence.PartHit || i.part == evidence.PartOutcome
 }
 
 // blob reads a published blob from whichever year's log has it.

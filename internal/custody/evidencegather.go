@@ -29,7 +29,8 @@ type gathering struct {
 	veil     *curtain
 	oversees bool
 	notes    map[noteKey]openedNote
-	subject  string
+	subject  string // empty: the bundle shows what a search found
+	searched int    // the newest year that was searched
 
 	heads *CommittedHeads
 	items []*gathered
@@ -105,13 +106,13 @@ func (g *gathering) before(e pglog.TrailEntry) bool {
 }
 
 // collect gathers every part. last is the newest entry that the heads must
-// speak of.
-func (g *gathering) collect(ctx context.Context, last uint64) error {
+// speak of; first gathers what the bundle is about.
+func (g *gathering) collect(ctx context.Context, last uint64, first func(context.Context) ([]*gathered, error)) error {
 	var err error
 	if g.heads, err = g.door.cfg.Published.CommitHeads(ctx, last); err != nil {
 		return err
 	}
-	trail, err := g.trail(ctx, g.subject, "trail")
+	shown, err := first(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,10 +122,10 @@ func (g *gathering) collect(ctx context.Context, last uint64) error {
 	if _, err := g.takeAt(ctx, g.heads.Year, g.heads.Index, "heads"); err != nil {
 		return err
 	}
-	if err := g.outcomes(ctx, trail); err != nil {
+	if err := g.outcomes(ctx, shown); err != nil {
 		return err
 	}
-	if err := g.support(ctx, trail); err != nil {
+	if err := g.support(ctx, shown); err != nil {
 		return err
 	}
 	slices.SortFunc(g.items, func(a, b *gathered) int { return cmp.Or(cmp.Compare(a.year, b.year), cmp.Compare(a.index, b.index)) })
@@ -205,10 +206,21 @@ func namesOneOf(raw []byte, trail []*gathered) bool {
 	})
 }
 
-// support gathers what shows that an erasure was approved: its request and its
-// approval, where they stand in the trail of another record.
-func (g *gathering) support(ctx context.Context, trail []*gathered) error {
-	for _, i := range trail {
+// support gathers what shows that an erasure was approved: of a hit, the erasure
+// of its record; and the request and the approval, where they stand in the trail
+// of another record.
+func (g *gathering) support(ctx context.Context, shown []*gathered) error {
+	asked := map[string]bool{}
+	for _, i := range shown {
+		subject := i.entry.Body.Subject
+		if _, hasNote := i.entry.Body.Commit[keptPath]; i.part == "hit" && hasNote && !asked[subject] {
+			asked[subject] = true
+			if err := g.erasureOf(ctx, subject); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range slices.Clone(g.items) {
 		erasure, _ := i.entry.Body.Facts.Text("erasure")
 		if i.entry.Body.Kind != "erasure.shredded" || erasure == "" {
 			continue
@@ -220,22 +232,35 @@ func (g *gathering) support(ctx context.Context, trail []*gathered) error {
 		if err != nil {
 			return storeError(err)
 		}
-		if subjectOf(e.Complaint) == g.subject {
+		if err := g.pick(ctx, subjectOf(e.Complaint), func(b *audit.Body) bool {
+			about, _ := b.Facts.Text("erasure")
+			return about == erasure && (b.Kind == "erasure.requested" || b.Kind == "erasure.approved")
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// erasureOf gathers the entry that erased a record, if it was erased.
+func (g *gathering) erasureOf(ctx context.Context, subject string) error {
+	return g.pick(ctx, subject, func(b *audit.Body) bool { return b.Kind == "erasure.shredded" && b.Stage == audit.StageEvent })
+}
+
+// pick gathers some entries of a trail as support; those that are shown already
+// stay what they are.
+func (g *gathering) pick(ctx context.Context, subject string, wanted func(*audit.Body) bool) error {
+	entries, err := g.door.cfg.Log.Trail(ctx, subject, maxEvidenceTrail)
+	if err != nil {
+		return logError(err)
+	}
+	for _, e := range entries {
+		b, err := audit.ParseBody(e.Body)
+		if err != nil || !g.before(e) || !wanted(&b) {
 			continue
 		}
-		entries, err := g.door.cfg.Log.Trail(ctx, subjectOf(e.Complaint), maxEvidenceTrail)
-		if err != nil {
-			return logError(err)
-		}
-		for _, other := range entries {
-			b, err := audit.ParseBody(other.Body)
-			about, _ := b.Facts.Text("erasure")
-			if err != nil || about != erasure || !g.before(other) || b.Kind != "erasure.requested" && b.Kind != "erasure.approved" {
-				continue
-			}
-			if _, err := g.take(ctx, other, "support"); err != nil {
-				return err
-			}
+		if _, err := g.take(ctx, e, "support"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -245,7 +270,7 @@ func (g *gathering) support(ctx context.Context, trail []*gathered) error {
 // word: all but digests of a record's state.
 func (g *gathering) commitments(f func(i *gathered, path string) error) error {
 	for _, i := range g.items {
-		if i.withheld || i.part != "trail" && i.part != "outcome" {
+		if i.withheld || i.part != "trail" && i.part != "hit" && i.part != "outcome" {
 			continue
 		}
 		for path := range i.entry.Body.Commit {

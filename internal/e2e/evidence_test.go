@@ -45,4 +45,19 @@ func TestEvidenceOfOneComplaint(t *testing.T) {
 	if out, code := in.client(t, "auditor-he", "audit", "audit", "bundle", created.ID, "-f", file); code != 2 || !strings.Contains(out, "already") {
 		t.Errorf("an existing file: exit code %d\n%s", code, out)
 	}
+	// The same for what a search finds.
+	query := filepath.Join(dir, "query.zip")
+	if out, code := in.client(t, "auditor-he", "audit", "audit", "bundle", "--query", "action:reveal subject:"+created.ID, "-f", query); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	said, code = in.run(t, "trailcheck", "verify", "--lang", "en", "--key", in.KeyFile(), query)
+	if code != 0 || !strings.Contains(said, "withheld 1") {
+		t.Errorf("trailcheck on a query's bundle: exit code %d\n%s", code, said)
+	}
+	if out, code := in.client(t, "auditor-he", "audit", "audit", "bundle"); code != 2 {
+		t.Errorf("neither complaint nor query: exit code %d\n%s", code, out)
+	}
+	if out, code := in.client(t, "handler-chen", "handle", "audit", "bundle", created.ID, "-f", file+".handler"); code != 5 {
+		t.Errorf("a handler may not: exit code %d\n%s", code, out)
+	}
 }

@@ -16,9 +16,11 @@ type Evidencing interface {
 	Evidence(context.Context, custody.Caller, custody.EvidenceRequest) (*custody.Evidence, error)
 }
 
-// EvidenceInput asks for the handling trail of one complaint as a file.
+// EvidenceInput asks for the handling trail of one complaint, or for what a
+// search of the log finds, as a file.
 type EvidenceInput struct {
-	Complaint string `json:"complaint" format:"uuid"`
+	Complaint string `json:"complaint,omitempty" doc:"Whose trail the bundle shows; or query"`
+	Query     string `json:"query,omitempty" maxLength:"500" doc:"Search of the log, as for searching entries: the bundle holds what it finds, 2000 entries at most"`
 	Openings  bool   `json:"openings,omitempty" doc:"Also the reasons that people gave; for who may reveal what handling found"`
 	Since     []int  `json:"since,omitempty" doc:"Tree sizes of this year's log at which you kept a checkpoint: the bundle then proves that the log goes on from there"`
 }
@@ -35,7 +37,7 @@ func (s *service) evidence() {
 	whole := &huma.Response{Description: "The bundle: docs/formats/evidence-bundle.md",
 		Content: map[string]*huma.MediaType{"application/zip": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
 	add(s, operation{id: "makeEvidence", method: http.MethodPost, path: "/v1/audit/bundles", tag: "audit", long: true, body: requestBody[EvidenceInput](s),
-		summary:     "The handling trail of a complaint as a file that anybody can check offline",
+		summary:     "The handling trail of a complaint, or what a search of the log finds, as a file that anybody can check offline",
 		description: "Answers application/zip. Making it is an entry of the very trail that it shows.", responses: map[string]*huma.Response{"200": whole}},
 		func(ctx context.Context, x *exchange, in *purposeOnly) (*evidenceOutput, error) {
 			purpose, err := in.purpose(x)
@@ -46,7 +48,10 @@ func (s *service) evidence() {
 			if err != nil {
 				return nil, err
 			}
-			r := custody.EvidenceRequest{Complaint: IDParam{ID: b.Complaint}.complaintID(), Purpose: purpose, Openings: b.Openings}
+			if (b.Complaint == "") == (b.Query == "") {
+				return nil, x.place(codeInvalid, "/complaint", "required")
+			}
+			r := custody.EvidenceRequest{Query: b.Query, Complaint: IDParam{ID: b.Complaint}.complaintID(), Purpose: purpose, Openings: b.Openings}
 			for i, size := range b.Since {
 				if size < 1 {
 					return nil, x.place(codeInvalid, "/since/"+strconv.Itoa(i), "malformed")
