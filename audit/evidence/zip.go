@@ -66,8 +66,12 @@ func writeZip(w io.Writer, contents map[string][]byte) error {
 	var central []byte
 	offset := 0
 	names := slices.Sorted(maps.Keys(contents))
+	packer, err := flate.NewWriter(io.Discard, flate.BestCompression)
+	if err != nil {
+		return fmt.Errorf("writing a bundle: %w", err)
+	}
 	for _, name := range names {
-		f, err := pack(name, contents[name])
+		f, err := pack(packer, name, contents[name])
 		if err != nil {
 			return err
 		}
@@ -98,13 +102,11 @@ func endRecord(files, length, offset int) []byte {
 	return append(out, 0, 0)
 }
 
-func pack(name string, data []byte) (*file, error) {
+func pack(w *flate.Writer, name string, data []byte) (*file, error) {
 	f := &file{name: name, crc: crc32.ChecksumIEEE(data), size: uint32(len(data)), packed: data}
 	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
-	}
+	w.Reset(&out)
+	_, err := w.Write(data)
 	if err == nil {
 		err = w.Close()
 	}
