@@ -199,7 +199,7 @@ func (r *Rebuilder) flush() error {
 
 // Checkpoint takes a signed checkpoint of a log, whose signature the caller has verified.
 func (r *Rebuilder) Checkpoint(s Shard, c audit.Checkpoint, note []byte) error {
-	r.notes = append(r.notes, []any{s.Year, int64(c.Size), c.Root[:], note}) //nolint:gosec // a tree's size
+	r.notes = append(r.notes, []any{s.Year, int64(c.Size), c.Root[:], note})
 	if len(r.notes) == leavesToCopy {
 		return r.flush()
 	}

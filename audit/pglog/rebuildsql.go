@@ -63,7 +63,7 @@ func (r *Rebuilder) contradicted() (found []Finding, err error) {
 
 func (r *Rebuilder) years() (list []int32) {
 	for _, l := range r.logs {
-		list = append(list, int32(l.Shard.Year)) //nolint:gosec // a year
+		list = append(list, int32(l.Shard.Year))
 	}
 	return list
 }
@@ -77,7 +77,7 @@ func (r *Rebuilder) origins() (list []string) {
 
 func (r *Rebuilder) sizes() (list []int64) {
 	for _, l := range r.logs {
-		list = append(list, int64(l.Size)) //nolint:gosec // a tree's size
+		list = append(list, int64(l.Size))
 	}
 	return list
 }
@@ -133,14 +133,14 @@ func (r *Rebuilder) insertLog(l *rebuiltLog) error {
 	b.Queue(`insert into audit.tree as t (institution, year, size, compact, root, epoch, last_seq_at) values ($1, $2, $3, $4, $5, 1, $6)
 		on conflict (institution, year) do update
 		set size = excluded.size, compact = excluded.compact, root = excluded.root, epoch = t.epoch + 1, last_seq_at = excluded.last_seq_at`,
-		s.Institution, s.Year, int64(l.Size), flatten(l.tree.Hashes()), l.Root[:], l.seqAt) //nolint:gosec // a tree's size
+		s.Institution, s.Year, int64(l.Size), flatten(l.tree.Hashes()), l.Root[:], l.seqAt)
 	return r.tx.SendBatch(r.ctx, &b).Close()
 }
 
 // partitions makes every partition that the rows need, with its fences, and moves the ids of new entries out of the way.
 func (r *Rebuilder) partitions() error {
 	if err := r.tx.QueryRow(r.ctx, "select setval('audit.entry_id', greatest((select last_value from audit.entry_id), $1))",
-		int64(r.maxID+idsSkipped)).Scan(&r.out.SkipTo); err != nil { //nolint:gosec // an id
+		int64(r.maxID+idsSkipped)).Scan(&r.out.SkipTo); err != nil {
 		return err
 	}
 	if _, err := r.tx.Exec(r.ctx, `
