@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -68,6 +69,8 @@ type mirrors struct {
 	mu   sync.Mutex
 	list map[int]*publish.Mirror
 	late bool // an alarm was raised
+	// limit is mirrorLate, but in tests.
+	limit time.Duration
 }
 
 // mirror copies what is published to the configured store while this process
@@ -161,7 +164,7 @@ func (m *mirrors) state() (size uint64, behind time.Time) {
 // is no longer.
 func (s *Server) mirrorAlarm(ctx context.Context) {
 	size, behind := s.publisher.mirrors.state()
-	late := !behind.IsZero() && time.Since(behind) > mirrorLate
+	late := !behind.IsZero() && time.Since(behind) > cmp.Or(s.publisher.mirrors.limit, mirrorLate)
 	if late == s.publisher.mirrors.late {
 		return
 	}
