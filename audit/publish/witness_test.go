@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -479,4 +480,85 @@ func (x testTree) proof(from, to uint64) [][]byte {
 		x.t.Fatal(err)
 	}
 	return proof
+}
+
+// Concurrent requests: one checkpoint at a time is compared, kept and signed, so the last state is the largest that was cosigned, and
+// no two roots of one size ever get a cosignature.
+func TestWitnessUnderConcurrentRequests(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	w := newWitness(t, t.TempDir(), s.vkey)
+	var leaves, others [][32]byte
+	for i := range 40 {
+		leaves = append(leaves, audit.LeafHash([]byte{byte(i)}))
+		others = append(others, audit.LeafHash([]byte{byte(i), 1}))
+	}
+	trees := []testTree{newTestTree(t, leaves), newTestTree(t, others)}
+	var mu sync.Mutex
+	signed := map[uint64]map[int]bool{} // size -> histories that got a cosignature
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			history := n % 2
+			old := uint64(0)
+			for size := uint64(n/2 + 1); size <= 40; {
+				var proof [][]byte
+				if old > 0 && old < size {
+					proof = trees[history].proof(old, size)
+				}
+				_, err := w.client(t).Cosign(context.Background(), s.signed(t, size, trees[history].root(size)), old, proof)
+				var stale *publish.StaleError
+				switch {
+				case err == nil:
+					mu.Lock()
+					if signed[size] == nil {
+						signed[size] = map[int]bool{}
+					}
+					signed[size][history] = true
+					mu.Unlock()
+					old, size = size, size+4
+				case errors.As(err, &stale) && stale.Size != old && stale.Size <= 40:
+					old, size = stale.Size, max(size, stale.Size)
+				case errors.As(err, &stale):
+					size += 4 // of the other history
+				default:
+					size += 4
+				}
+			}
+		})
+	}
+	wg.Wait()
+	first := -1
+	for size, histories := range signed {
+		for h := range histories {
+			if first >= 0 && h != first {
+				t.Fatalf("both histories were cosigned, one at size %d", size)
+			}
+			first = h
+		}
+	}
+	if first < 0 {
+		t.Fatal("nothing was cosigned")
+	}
+	resp, err := w.http.Client().Get(w.http.URL + "/checkpoint?origin=" + url.QueryEscape(shard.Origin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := audit.SplitNote(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := audit.ParseCheckpoint(n.Text)
+	largest := uint64(0)
+	for size := range signed {
+		largest = max(largest, size)
+	}
+	if err != nil || last.Size != largest || last.Root != trees[first].root(largest) {
+		t.Errorf("last checkpoint has size %d, %v; largest cosigned is %d", last.Size, err, largest)
+	}
 }
