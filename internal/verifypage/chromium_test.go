@@ -1,6 +1,7 @@
 package verifypage_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -169,7 +170,7 @@ func byReader(all []*forged) (groups [][]*forged) {
 	for _, f := range all {
 		i := slices.IndexFunc(groups, func(g []*forged) bool {
 			a, b := g[0].job, f.job
-			return a.Keys == b.Keys && a.Witnesses == b.Witnesses && a.Quorum == b.Quorum && len(a.Pinned) == len(b.Pinned)
+			return a.Keys == b.Keys && a.Witnesses == b.Witnesses && a.Quorum == b.Quorum && slices.EqualFunc(a.Pinned, b.Pinned, bytes.Equal)
 		})
 		if i < 0 {
 			groups, i = append(groups, nil), len(groups)
@@ -179,11 +180,16 @@ func byReader(all []*forged) (groups [][]*forged) {
 	return groups
 }
 
-// TestChromiumAgreesWithGo: every bundle of the corpus through the page itself, opened from disk once; nothing is asked of a network
+// TestChromiumAgreesWithGo: bundles damaged by chance through the page itself, opened from disk once; nothing is asked of a network
 // and nothing complained of.
 func TestChromiumAgreesWithGo(t *testing.T) {
 	t.Parallel()
-	all := forgeries(t)
+	var all []*forged
+	for i, f := range forgeries(t) {
+		if i < 7 || i%4 == 0 { // the readers, and enough of the rest: Node takes every one
+			all = append(all, f)
+		}
+	}
 	written(t, all)
 	b := chromiumtest.Start(t)
 	p, address := openPage(t, b)
@@ -208,7 +214,7 @@ func TestChromiumAgreesWithGo(t *testing.T) {
 		p, address := openPage(t, b, prepare)
 		var some []*forged
 		for i, f := range all {
-			if f.job.Keys == all[0].job.Keys && i%12 == 0 {
+			if f.job.Keys == all[0].job.Keys && i%4 == 0 {
 				some = append(some, f)
 			}
 		}

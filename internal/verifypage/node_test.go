@@ -46,7 +46,7 @@ func runNode[T any](t *testing.T, j jobs, mode ...string) []T {
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, findNode(t), append([]string{"testdata/node.mjs", "verify.html", file}, mode...)...)
