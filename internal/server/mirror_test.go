@@ -30,10 +30,11 @@ func TestACopyThatStaysBehindIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	logs, _ := s.run()
-	checkpoints, err := filepath.Glob(filepath.Join(s.cfg.Published, "*", "*", "checkpoint"))
-	if err != nil || len(checkpoints) != 1 {
-		t.Fatal(checkpoints, err)
-	}
+	var checkpoints []string
+	s.await("a published checkpoint", func() (there bool) {
+		checkpoints, _ = filepath.Glob(filepath.Join(s.cfg.Published, "*", "*", "checkpoint")) // the pattern is a constant
+		return len(checkpoints) == 1
+	})
 	from, err := publish.NewFolder(filepath.Dir(checkpoints[0]))
 	must(t, err)
 	to, err := publish.NewFolder(filepath.Join(t.TempDir(), "copy"))
