@@ -39,6 +39,8 @@ func (w *walker) entry(index uint64, raw []byte, hash [32]byte, damaged bool) er
 			w.badEntry(index, "schema", say("entry %d: %v", "第 %d 条:%v", index, err))
 		}
 	}
+	w.trails.ends.place = w.trails.ends.first + index
+	w.committedHeads(index, v)
 	w.trail(index, v, hash)
 	w.count(v)
 	w.names(index, v)

@@ -34,6 +34,7 @@ func (w *walker) finish() error {
 	}
 	w.rep.sort(StepTree)
 	w.rep.ok(StepTree)
+	w.closeHeads()
 	w.closeSaved()
 	if err := w.closeContents(); err != nil {
 		return err

@@ -103,10 +103,15 @@ type Report struct {
 	Simulated bool   `json:"simulated"`
 	Counts    Counts `json:"counts"`
 	Steps     []Step `json:"steps"`
+
+	heads Step // see HeadsStep
 }
 
 // OK reports whether no step failed. Steps that were not checked do not count against it: look at [Report.Unchecked].
 func (r *Report) OK() bool {
+	if r.heads.Status == Failed {
+		return false
+	}
 	for _, s := range r.Steps {
 		if s.Status == Failed {
 			return false

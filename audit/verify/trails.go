@@ -11,12 +11,14 @@ type Trails struct {
 	place map[string]int
 	heads []head
 	last  *final // the log verified before; nil: none
+	ends  trailEnds
 }
 
 // head is the last entry of one trail.
 type head struct {
 	n    uint64
 	hash [32]byte
+	slot int // in ends
 }
 
 // Len returns the number of subjects.
@@ -32,13 +34,16 @@ func (t *Trails) follow(v *audit.LeafView, hash [32]byte, earlier bool, excused 
 			t.place = map[string]int{}
 		}
 		t.place[string(v.Subject())] = len(t.heads)
-		t.heads = append(t.heads, head{v.TrailN, hash})
+		slot := t.ends.enter(v.Subject())
+		t.heads = append(t.heads, head{v.TrailN, hash, slot})
+		t.ends.took(slot, v.TrailN, hash)
 		first := v.TrailN == 1 && v.TrailPrev == [32]byte{}
 		continued := v.TrailN > 1 && (earlier || excused(v.TrailPrev))
 		return v.TrailN == 1, first || continued
 	}
 	h := &t.heads[i]
 	ok = v.TrailN == h.n+1 && v.TrailPrev == h.hash || excused(v.TrailPrev)
-	*h = head{v.TrailN, hash}
+	*h = head{v.TrailN, hash, h.slot}
+	t.ends.took(h.slot, v.TrailN, hash)
 	return true, ok
 }

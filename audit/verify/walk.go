@@ -34,6 +34,8 @@ type walker struct {
 	stopped         bool              // neither bundle nor tile: the tree cannot be continued
 
 	trails       *Trails
+	headsGood    uint64 // entries that commit to the ends of trails as they were
+	headsSkipped uint64 // those that could not be recomputed
 	carried      uint64 // trails that began in an earlier log that was not given
 	follows      bool   // the log continues an earlier one
 	firstPlace   []byte // institution of the first entry
@@ -93,6 +95,7 @@ func (l *line) find(step int, f Finding) {
 // walk reads every bundle once.
 func (w *walker) walk() error {
 	w.byEntry = &line{}
+	w.trails.ends.opened(w.head.Origin)
 	w.damaged, w.blobs, w.requests = map[[32]byte]bool{}, map[string]uint64{}, map[uint64]struct{}{}
 	w.seed = maphash.MakeSeed()
 	w.byEntry.Full = func(level int, index uint64, data []byte) error {

@@ -120,7 +120,7 @@ func verifyLogs(ctx context.Context, dir string, opts verify.Options) ([]*verify
 		if err != nil {
 			return nil, nil, err
 		}
-		r.Steps = append(r.Steps, fold.Step(stepErasures, r.Origin), policies.Step(stepInForce, r.Origin, folder))
+		r.Steps = append(r.Steps, fold.Step(stepErasures, r.Origin), r.HeadsStep(stepErasures+1), policies.Step(stepInForce, r.Origin, folder))
 	}
 	return reports, fold, nil
 }
