@@ -134,42 +134,27 @@ func (g *gathering) showOpenings(ctx context.Context, b *evidence.Bundle) error 
 			b.Openings = append(b.Openings, o)
 			return nil
 		}
-		kept, err := g.kepts(ctx, i, path)
-		if err != nil {
-			return err
+		kept := false
+		if path == keptPath {
+			var err error
+			if kept, err = g.door.noteKept(ctx, i.entry.ID); err != nil {
+				return err
+			}
 		}
 		erased := g.erasedAfter(i)
-		switch {
-		case kept:
-			o.State, o.Reason = evidence.Withheld, withheldNotGranted
-		case path != keptPath || i.part == evidence.PartOutcome || !g.answered(i):
-			o.State, o.Reason = evidence.Withheld, evidence.ReasonNotKept
-		case erased != nil:
+		asked := path == keptPath && i.part != evidence.PartOutcome && g.answered(i)
+		switch o.State = redaction(asked, kept, erased != nil); o.State {
+		case evidence.Withheld:
+			if o.Reason = withheldNotGranted; !kept {
+				o.Reason = evidence.ReasonNotKept
+			}
+		case evidence.Erased:
 			at := g.place(erased)
-			o.State, o.Proof = evidence.Erased, &at
-		default:
-			o.State = evidence.Missing
+			o.Proof = &at
 		}
 		b.Openings = append(b.Openings, o)
 		return nil
 	})
-}
-
-// kepts says whether what opens a commitment is still there.
-func (g *gathering) kepts(ctx context.Context, i *gathered, path string) (bool, error) {
-	if path != keptPath {
-		return false, nil
-	}
-	stored, err := g.door.cfg.Log.Openings(ctx, i.entry.ID)
-	if err != nil {
-		return false, logError(err)
-	}
-	for _, o := range stored {
-		if o.Path == path && len(o.ValueSealed) > 0 {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // erasedAfter is the entry by which the record was erased behind i; nil: none.

@@ -41,6 +41,7 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 		return nil, err
 	}
 	trail := &Trail{ID: id, Erased: a.erased, Items: make([]TrailItem, 0, len(entries)), Decision: decisionView(a.decision)}
+	erased := false // by an entry behind this one: the newest come first
 	for _, e := range entries {
 		item, reason, err := d.trailItem(ctx, e)
 		if err != nil {
@@ -49,6 +50,10 @@ func (d *Door) Trail(ctx context.Context, c Caller, id, purpose string) (*Trail,
 		if reason == recusedReason && !a.oversees() {
 			continue
 		}
+		if item.Openings, err = d.redactions(ctx, e, erased); err != nil {
+			return nil, err
+		}
+		erased = erased || item.Kind == "erasure.shredded"
 		trail.Items = append(trail.Items, item)
 	}
 	// The number is of those that are shown: the next reader sees it.

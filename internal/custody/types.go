@@ -200,6 +200,7 @@ type TrailItem struct {
 	Rule     string            `json:"rule,omitempty"`
 	Article  string            `json:"article,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
+	Openings map[string]string `json:"openings,omitempty" doc:"What became of what opens each commitment of the entry: withheld, erased (by an approved erasure of the record), or missing, which is a violation"`
 }
 
 // Trail is who saw or did what on one complaint, why, and by which article.
