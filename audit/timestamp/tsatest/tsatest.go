@@ -103,7 +103,7 @@ func (a *Authority) Reply(query []byte) ([]byte, error) {
 func (a *Authority) Forge(text []byte, at time.Time) ([]byte, error) {
 	sum := sha256.Sum256(text)
 	ts := &rfc3161.Timestamp{HashAlgorithm: crypto.SHA256, HashedMessage: sum[:], Time: at, Policy: asn1.ObjectIdentifier{1, 2, 3, 4, 1}, AddTSACertificate: true}
-	return ts.CreateResponse(a.leaf, a.key)
+	return ts.CreateResponseWithOpts(a.leaf, a.key, crypto.SHA256)
 }
 
 // certificates makes an authority and its signer.
