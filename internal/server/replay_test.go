@@ -6,8 +6,11 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/audittest"
+	"github.com/sealtrail/sealtrail/audit/pglog"
 	"github.com/sealtrail/sealtrail/internal/complaint"
 	"github.com/sealtrail/sealtrail/internal/server"
 	"github.com/sealtrail/sealtrail/policy"
@@ -121,5 +124,30 @@ func TestReplaySaysWhatItSkipped(t *testing.T) {
 	digest, _ := d.engine.Bundle()
 	if _, err := d.replay(func(f fstest.MapFS) { f[audit.BlobPath(digest)].Data[0] ^= 1 }); !errors.Is(err, server.ErrNotVerified) {
 		t.Errorf("a changed archive: %v", err)
+	}
+}
+
+// TestReplayBecomesAnEntry: what a replay came to stands in the log.
+func TestReplayBecomesAnEntry(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	pool, err := pgxpool.New(t.Context(), s.db.App)
+	must(t, err)
+	defer pool.Close()
+	must(t, server.RecordReplay(t.Context(), pool, s.cfg.Institution, &server.Replay{From: 3, Until: 9, Replayed: 5, Differing: 1}))
+	log, err := pglog.New(t.Context(), pglog.Config{Pool: pool, Institution: s.cfg.Institution})
+	must(t, err)
+	entries, err := log.Trail(t.Context(), "charter:replay", 9)
+	must(t, err)
+	if len(entries) != 1 {
+		t.Fatalf("%d entries", len(entries))
+	}
+	b, err := audit.ParseBody(entries[0].Body)
+	must(t, err)
+	from, _ := b.Facts.Int("from")
+	replayed, _ := b.Facts.Int("replayed")
+	differing, _ := b.Facts.Int("differing")
+	if b.Kind != "policy.replayed" || from != 3 || replayed != 5 || differing != 1 {
+		t.Errorf("%+v", b)
 	}
 }
