@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/evidence"
 )
 
 // erasing are the kinds of entries that say that a record is gone, as a leaf spells them.
@@ -92,4 +95,29 @@ func (p *printer) becameOf(e *explained) {
 		p.line("  %-20s %s", "leaf_hash", said.LeafSHA256)
 	}
 	p.line("")
+}
+
+// commitments says what became of what the entry commits to. A published folder opens nothing: a commitment is erased where an entry
+// behind this one says that its record was shredded, and withheld otherwise. Missing is for whoever holds the openings to tell.
+func (e *explained) commitments() {
+	commit, kept := e.view.Body().Commit, map[string]evidence.Kept{}
+	erased := slices.ContainsFunc(e.Erased, func(said *explained) bool {
+		return string(said.view.Kind()) == "erasure.shredded" && said.Included && said.Index > e.Index
+	})
+	for path := range commit {
+		if !erased {
+			kept[path] = evidence.Kept{}
+		}
+	}
+	e.States = evidence.States(commit, kept, erased)
+}
+
+func (p *printer) states(e *explained) {
+	for _, path := range slices.Sorted(maps.Keys(e.States)) {
+		text := p.say("withheld: only its commitment is published; an evidence bundle may show it", "未提供:仅公布其承诺,证据包可予以开启")
+		if e.States[path] == evidence.Erased {
+			text = p.say("erased, as the entry above proves", "已删除(由上述记录证明)")
+		}
+		p.line("  %-20s %s", path, text)
+	}
 }

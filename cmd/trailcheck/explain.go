@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/sealtrail/sealtrail/audit"
+	"github.com/sealtrail/sealtrail/audit/evidence"
 	"github.com/sealtrail/sealtrail/audit/verify"
 	"github.com/sealtrail/sealtrail/internal/exitcode"
 )
@@ -34,6 +35,8 @@ type explained struct {
 	Leaf       string   `json:"leaf"`
 	// Erased is there where the entry's record is erased: the entries that say so, each with its own proof.
 	Erased []*explained `json:"erased,omitempty"`
+	// States says what became of each commitment, by path.
+	States map[string]evidence.State `json:"states,omitempty"`
 
 	view audit.LeafView
 }
@@ -126,7 +129,11 @@ func explain(dir string, index uint64, keys list) (*explained, error) {
 	if err := e.read(fsys, cp); err != nil {
 		return nil, err
 	}
-	return e, e.whatBecame(fsys, cp)
+	if err := e.whatBecame(fsys, cp); err != nil {
+		return nil, err
+	}
+	e.commitments()
+	return e, nil
 }
 
 // checkSignature reports whether one of the keys signed the note.
@@ -219,6 +226,7 @@ func (p *printer) explained(e *explained) {
 	}
 	p.line("%s "+text, sign, e.Size, e.Index, len(e.Proof))
 	p.becameOf(e)
+	p.states(e)
 	switch e.Signature {
 	case string(verify.OK):
 		p.line("✓ %s", p.say("the root is signed by the given key", "根哈希由所给公钥签名"))

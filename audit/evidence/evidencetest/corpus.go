@@ -237,3 +237,19 @@ func (w *world) signedAt(log int, size uint64, seed byte) []byte {
 	fresh.Publish()
 	return fresh.Checkpoint()
 }
+
+// Sample returns one genuine bundle, of a trail over two years, and a forgery of it in which the last entry was dropped.
+func Sample() (good, bad Case) {
+	w := newWorld(0, "")
+	g, list := w.cases(shapes(0)[0], 0)
+	g.trailTricks(func(f forged) {
+		if f.class == "trail: an entry dropped" && f.step == StepOfLast {
+			bad = g.base
+			bad.Class, bad.Step, bad.Code, bad.Data = f.class, f.step, f.code, zipOf(g.packAll(f.files))
+		}
+	})
+	return list[0], bad
+}
+
+// StepOfLast is the step that finds that the last entry of a trail was dropped.
+const StepOfLast = 7
