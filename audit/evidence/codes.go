@@ -43,6 +43,13 @@ func CodeText(code string) verify.Text {
 		return verify.Text{EN: "the kept checkpoint is not signed by the given key", ZH: "所存检查点并非由所给公钥签名"}
 	case "history_changed":
 		return verify.Text{EN: "the log is not the one that the kept checkpoint saw: it was rewritten", ZH: "日志与所存检查点当时所见不符:已被改写"}
+	}
+	return meaningText(code)
+}
+
+// meaningText has the codes from step 5 on.
+func meaningText(code string) verify.Text {
+	switch code {
 	case "entry_missing":
 		return verify.Text{EN: "an entry is missing", ZH: "缺少一条记录"}
 	case "proof_malformed":

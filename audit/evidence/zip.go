@@ -40,12 +40,11 @@ const (
 
 // file is one file of a zip: what both its headers say.
 type file struct {
-	name            string
-	method          uint16
-	crc             uint32
-	packed          []byte
-	size            uint32
-	central, offset int
+	name   string
+	method uint16
+	crc    uint32
+	packed []byte
+	size   uint32
 }
 
 // common are the 26 bytes that both headers share, from version to length of extra.

@@ -118,7 +118,7 @@ func (g *genuine) forgeries() (out []Case) {
 func (w *world) genuine(s shape, seed uint64) *genuine {
 	b := w.bundle(s)
 	data := write(b)
-	g := &genuine{w: w, shape: s, rng: rand.New(rand.NewPCG(seed, 2)), files: unzip(data), packed: map[string][]byte{}}
+	g := &genuine{w: w, shape: s, rng: rand.New(rand.NewPCG(seed, 2)), files: unzip(data), packed: map[string][]byte{}} //nolint:gosec // a corpus that everybody can make again
 	g.base = Case{Opens: []string{"access.reveal"}, Pinned: [][]byte{}}
 	for i := range w.logs {
 		g.base.Keys += w.logs[i].VerifierKey() + "\n"

@@ -54,7 +54,7 @@ const witnesses = 3
 
 // newWorld makes a world; twist names what is wrong in its history, "" for nothing.
 func newWorld(seed uint64, twist string) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), blobs: map[string][]byte{}, salts: map[string][16]byte{}, twist: twist}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), blobs: map[string][]byte{}, salts: map[string][16]byte{}, twist: twist} //nolint:gosec // a world is made again by everybody
 	w.open(audittest.Config{Origin: "sealtrail.example/demo/2025", Start: time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)})
 	first := w.activate("first bundle")
 	w.filler(10 + w.rng.IntN(30))
