@@ -44,7 +44,27 @@ func (g *genuine) trailTricks(emit emitter) {
 		h["last"] = obj(f.list("items")[f.indexes("trail")[n-1]])["leaf"]
 		emit(forged{class: "trail: its end dropped, n and last to fit", step: 7, code: "heads_proof", files: f.done()})
 	}
+	if g.shape.name == "withheld last" {
+		g.anotherEnd(emit)
+	}
 	g.headTricks(emit)
+}
+
+// anotherEnd puts another entry of the log, withheld, where the withheld last one stood.
+func (g *genuine) anotherEnd(emit emitter) {
+	f := g.start()
+	trail := f.indexes("trail")
+	last := obj(f.list("items")[trail[len(trail)-1]])
+	log, index := num(last["log"]), num(last["index"])+1
+	f.drop(trail[len(trail)-1])
+	f.addItem(log, uint64(index), "trail")
+	for _, v := range f.list("items") {
+		if o := obj(v); num(o["log"]) == log && num(o["index"]) == index {
+			o["state"], o["reason"] = "withheld", "not_granted"
+			delete(f.files, entryFile(o))
+		}
+	}
+	emit(forged{class: "trail: another end, withheld", step: 7, code: "heads_last", files: f.done()})
 }
 
 // without drops an item with the outcomes that only it explains; false if something else rests on it.
