@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/sealtrail/sealtrail/audit"
 	"github.com/sealtrail/sealtrail/audit/verify"
@@ -274,6 +275,7 @@ func (c *checking) complete() {
 	c.rep.ok(StepComplete)
 	origin := c.Logs[at.log].Origin
 	c.conclude(say("these %d entries and no others, up to size %d of %s", "截至 %[3]s 第 %[2]d 条,该轨迹仅有这 %[1]d 条记录,别无其他", h.N, at.size, origin))
+	c.later(h, at)
 	c.openers(trail)
 	hidden := withheld(trail)
 	var end verify.Text
@@ -290,6 +292,17 @@ func (c *checking) complete() {
 		said = say("nobody opened this record through this service, up to size %d", "截至第 %d 条,没有人经本系统打开过该记录", at.size)
 	}
 	c.conclude(verify.Text{EN: said.EN + end.EN, ZH: said.ZH + end.ZH})
+}
+
+// later says when the ends were committed, and how much of the logs shown lies behind them: an older commitment is as genuine as the
+// newest one, and shows less.
+func (c *checking) later(h *Head, at committed) {
+	behind := c.heads[at.log].Size - at.size
+	for _, later := range c.heads[at.log+1:] {
+		behind += later.Size
+	}
+	c.conclude(say("committed at %s, by the service's clock; nothing is said of the %d entries that the logs have behind it", "汇总写于 %s(系统时钟);对日志中其后的 %d 条不作说明",
+		c.entries[c.at[h.Place]].SeqAt.UTC().Format(time.RFC3339), behind))
 }
 
 func (c *checking) conclude(t verify.Text) {

@@ -95,6 +95,9 @@ func TestWhatABundleConcludes(t *testing.T) {
 		if all := fmt.Sprint(rep.Result); !strings.Contains(all, sentence) && c.Class != "genuine: withheld" {
 			t.Errorf("%s: %s", c.Class, all)
 		}
+		if all := fmt.Sprint(rep.Result); !strings.Contains(all, "by the service's clock; nothing is said of the") {
+			t.Errorf("%s: how old the commitment is stays unsaid: %s", c.Class, all)
+		}
 		if strings.Contains(fmt.Sprint(rep.Steps), "%!") {
 			t.Errorf("%s: a sentence with a hole", c.Class)
 		}

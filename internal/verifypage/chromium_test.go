@@ -95,6 +95,7 @@ func TestReaderOpensThePageFromDisk(t *testing.T) {
 	p.Eval(t, `new Promise((done) => { const look = () => document.querySelector(".verdict.ok") ? done(true) : setTimeout(look, 10); look(); })`, nil)
 	got := text()
 	for _, want := range []string{"✓ Nothing found wrong", "These 6 entries and no others, up to size 8 of sealtrail.example/demo/2026", "Opened through this service, times: 1",
+		"by the service's clock; nothing is said of the",
 		"Withheld: 1. What those entries record is not said.", "▧ withheld", "⊘ erased, with the proof of its approval: entry 7", "信用卡部 <b>王</b>", "◆ opens content", "李雷, says the service", "What no bundle can show"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page does not say %q: %s", want, got)

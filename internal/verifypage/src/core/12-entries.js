@@ -145,7 +145,9 @@ async function checkComplete(b, given, report) {
   if (code) return report.find(COMPLETE, code, { ...where(head), want, got });
   report.compared(COMPLETE, "root of all trails' ends", "全部轨迹终点的根哈希", commitment.root);
   report.compared(COMPLETE, "last entry of the trail", "轨迹末条", head.last || "–");
-  b.complete = { ...commitment, n: head.n, openers: openersOf(b, given), withheld: trail.filter((i) => i.state !== "disclosed").length };
+  const of = b.logs.findIndex((l) => l.origin === commitment.origin);
+  const behind = b.logs.slice(of).reduce((n, l) => n + l.size, -commitment.size);
+  b.complete = { ...commitment, behind, n: head.n, openers: openersOf(b, given), withheld: trail.filter((i) => i.state !== "disclosed").length };
   report.pass(COMPLETE);
 }
 

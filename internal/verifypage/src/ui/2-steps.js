@@ -36,6 +36,7 @@ function conclusion(bundle, report) {
   if (!c || !report.ok) return null;
   const upTo = t("up to size " + c.size + " of " + c.origin, "截至 " + c.origin + " 规模 " + c.size);
   const out = [el("p", { class: "says" }, c.n === 0 ? t("This subject has no entry, ", "此对象没有任何记录,") + upTo + t(".", "。") : t("These " + c.n + " entries and no others, " + upTo + ".", "仅有此 " + c.n + " 条记录,别无其他," + upTo + "。"))];
+  out.push(el("p", { class: "says" }, t("Committed at " + c.seqAt + ", by the service's clock; nothing is said of the " + c.behind + " entries that the logs have behind it.", "汇总写于 " + c.seqAt + "(系统时钟);对日志中其后的 " + c.behind + " 条不作说明。")));
   const hidden = c.withheld ? el("p", { class: "says" }, t("Withheld: " + c.withheld + ". What those entries record is not said.", "另有 " + c.withheld + " 条未提供内容,其所记之事不详。")) : null;
   if (c.openers.length === 0) {
     out.push(el("p", { class: "says" }, (c.withheld ? t("No entry shown opens the record.", "所示记录中没有开启此记录者。") : t("Nobody opened this record through this service, " + upTo + ".", "没有人经本系统开启过此记录," + upTo + "。"))), hidden);
