@@ -92,6 +92,10 @@ type Stream struct {
 // ErrConfig is wrapped by a configuration that cannot work.
 var ErrConfig = errors.New("unusable stream")
 
+// ErrShrunk is wrapped when the published log has fewer entries than were handed
+// over: it is an older one, and what grows there anew may be another history.
+var ErrShrunk = errors.New("the log has shrunk")
+
 // New returns a Stream; Run makes it work.
 func New(cfg Config) (*Stream, error) {
 	if cfg.Name == "" || cfg.Source == nil || cfg.Cursor == nil || cfg.Sink == nil {
@@ -204,7 +208,10 @@ func (s *Stream) Step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("streaming %s: %w", s.cfg.Name, err)
 	}
-	if from.Next >= size {
+	if from.Next > size {
+		return false, fmt.Errorf("streaming %s: %w: entry %d of %d was handed over, and the newest checkpoint has size %d", s.cfg.Name, ErrShrunk, from.Next-1, from.Year, size)
+	}
+	if from.Next == size {
 		return s.nextYear(ctx, from, years)
 	}
 	b := Batch{Year: from.Year, From: from.Next, To: min(size, from.Next+uint64(s.cfg.MaxBatch)), Checkpoint: checkpoint}

@@ -189,6 +189,23 @@ func TestStreamWaitsForTheClosingEntry(t *testing.T) {
 	}
 }
 
+// A log that was put back to an older state is no end that was reached: what grows there anew must not be skipped in silence.
+func TestStreamFailsOnALogThatHasShrunk(t *testing.T) {
+	t.Parallel()
+	s := &source{logs: map[int][][]byte{2026: leaves(2026, 3, true), 2027: leaves(2027, 2, false)}}
+	c := &cursor{place: map[string]stream.Place{"siem": {Year: 2026, Next: 5}}}
+	one, err := stream.New(stream.Config{Name: "siem", Source: s, Cursor: c, Sink: &receiver{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Step(t.Context()); !errors.Is(err, stream.ErrShrunk) {
+		t.Errorf("a log of 3 entries of which 5 were handed over: %v", err)
+	}
+	if got := c.place["siem"]; got != (stream.Place{Year: 2026, Next: 5}) {
+		t.Errorf("stands at %v", got)
+	}
+}
+
 // A failing receiver is told of once, and once more when it is well again.
 func TestRunTellsOfAFailingReceiver(t *testing.T) {
 	t.Parallel()
