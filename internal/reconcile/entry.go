@@ -49,9 +49,10 @@ type intent struct {
 	places []place
 	long   bool // what it stands for may take hours
 	closed bool
-	done   bool // answered: its outcome names every key that was used for it
-	named  int  // uses of opened keys that its outcome names
-	spent  int  // calls at Vault that it accounts for without naming them
+	done   bool  // answered: its outcome names every key that was used for it
+	named  int   // uses of opened keys that its outcome names
+	spent  int   // calls at Vault that it accounts for without naming them
+	stood  *Call // the call that it accounted for
 }
 
 // longKinds may stream, or walk over many records, after their intent.

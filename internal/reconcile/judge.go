@@ -15,7 +15,9 @@ func (m *Matcher) Judge(ctx context.Context, now time.Time) ([]Alarm, error) {
 	if err := m.constants(ctx); err != nil {
 		return nil, err
 	}
-	alarms, err := m.judgeClaims(ctx, now)
+	claimed, err := m.judgeClaims(ctx, now)
+	alarms := append(m.late, claimed...)
+	m.late = nil
 	if err != nil {
 		return alarms, err
 	}
@@ -157,6 +159,7 @@ func (m *Matcher) judgeOpened(ctx context.Context, c *called) ([]Alarm, error) {
 			continue
 		}
 		in.spent++
+		in.stood = &c.Call
 		c.named[i] = true
 		m.count.Matched++
 	}

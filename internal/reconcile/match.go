@@ -105,6 +105,7 @@ type Matcher struct {
 	runs    map[string]time.Time // rewrap runs that the log knows
 	keyed   []keyEvent
 	starts  []time.Time // of the service
+	late    []Alarm     // found since the last Judge
 
 	generations map[string]uint32
 	intakes     uint32
@@ -233,6 +234,25 @@ func (m *Matcher) outcome(id uint64, b *audit.Body) {
 		}
 		m.claim(c)
 	}
+	for p, entry := range named {
+		m.answers(m.intents[entry], p, uses, positions)
+	}
+}
+
+// answers looks at a call that an intent accounted for before its outcome came: an answer names every key that was opened for it,
+// and one that was lent was opened by another call.
+func (m *Matcher) answers(in *intent, p int, uses []claim, positions []int) {
+	if in == nil || !in.done || in.stood == nil {
+		return
+	}
+	stood := in.stood
+	in.stood = nil
+	for i := range uses {
+		if c := &uses[i]; positions[i] == p && c.how == opened && c.use <= 1 && c.batch == stood.Batch {
+			return
+		}
+	}
+	m.late = append(m.late, m.alarm(AlarmSurplus, stood, 1)...)
 }
 
 // event takes up what an event says of keys, and of what they belong to.

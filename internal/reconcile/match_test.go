@@ -299,3 +299,30 @@ func TestTheCountIsExact(t *testing.T) {
 		}
 	})
 }
+
+// TestALentKeyStandsForNoCall: a long answer that was made with a lent key made no call of its own, so that a call during it is
+// somebody else's, although its intent accounted for one until it had its outcome.
+func TestALentKeyStandsForNoCall(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		call, key string
+		want      []string
+	}{
+		"its own call": {"b", "0:d:b:0:1", nil},
+		"a lent key":   {"stolen", "0:d:a:0:2", []string{AlarmSurplus}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			i, r1 := d.intend("r1"), contextOf(ofRecord, "r1", 1)
+			d.call("decrypt", "a", r1)
+			d.outcome("answered", []uint64{i}, "0:d:a:0:1")
+			file := d.entry(audit.StageIntent, "access.file", "complaint:r1", nil)
+			d.call("decrypt", c.call, r1)
+			d.want("while it streams", d.judged(due))
+			d.outcome("answered", []uint64{file}, c.key)
+			got := d.judged(due)
+			d.want("behind its outcome", append(got, d.judged(due)...), c.want...)
+		})
+	}
+}
