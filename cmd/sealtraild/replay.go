@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,7 +78,11 @@ func (p *policyReplay) print(c console, r *server.Replay) error {
 	if r.Differing > 0 {
 		mark = "✗"
 	}
-	_, err := fmt.Fprintf(c.out, "%s entries %d to %d of %s: %d decisions evaluated again, %d differ, %d skipped %v / 复算 %d 项决定,%d 项不同,跳过 %d 项\n",
-		mark, r.From, r.Until, r.Origin, r.Replayed, r.Differing, r.Skipped, r.Why, r.Replayed, r.Differing, r.Skipped)
+	why := ""
+	for _, reason := range slices.Sorted(maps.Keys(r.Why)) {
+		why += fmt.Sprintf(", %s %d", reason, r.Why[reason])
+	}
+	_, err := fmt.Fprintf(c.out, "%s entries %d to %d of %s: %d decisions evaluated again, %d differ, %d skipped%s / 复算 %d 项决定,%d 项不同,跳过 %d 项\n",
+		mark, r.From, r.Until, r.Origin, r.Replayed, r.Differing, r.Skipped, why, r.Replayed, r.Differing, r.Skipped)
 	return err
 }

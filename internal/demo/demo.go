@@ -31,7 +31,9 @@ type Config struct {
 	Data  string // CFPB file; empty: generated complaints
 	Count int    // how many generated complaints; 0: 300
 	Lang  string // zh or en; empty: by LANG
-	Out   io.Writer
+	// Streams is the service's list of streams to other systems; empty: none.
+	Streams string
+	Out     io.Writer
 }
 
 // Run sets up, tells the story, and, unless Once, stays until ctx ends. The
@@ -53,8 +55,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	t := &teller{out: cfg.Out, zh: chinese(cfg.Lang), began: time.Now()}
 	t.say("", "Sealtrail 演示。一切都在这个目录里,只监听本机回环地址:%s", "The Sealtrail demo. Everything is in this folder and listens on loopback only: %s", dir)
-	s, err := sandbox.Start(ctx, sandbox.Config{Dir: dir, Bin: bin, Log: t.progress,
-		ServeArgs: []string{"--drain-within=1s"}}) // nobody's balancer waits here
+	serve := []string{"--drain-within=1s"} // nobody's balancer waits here
+	if cfg.Streams != "" {
+		serve = append(serve, "--streams="+cfg.Streams)
+	}
+	s, err := sandbox.Start(ctx, sandbox.Config{Dir: dir, Bin: bin, Log: t.progress, ServeArgs: serve})
 	if err != nil {
 		return errors.Join(fmt.Errorf("setting up: %w", err), cleanUp())
 	}
