@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,10 @@ func TestTutorialsRunAsTheyStand(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	must(t, err)
-	in := own(t)
+	dir := t.TempDir()
+	list, events := filepath.Join(dir, "streams.json"), filepath.Join(dir, "events.jsonl")
+	must(t, os.WriteFile(list, fmt.Appendf(nil, `[{"name":"archive","kind":"file","path":%q}]`, events), 0o600))
+	in := own(t, "SEALTRAIL_STREAMS="+list)
 	stock(t, in)
 	for _, page := range []struct {
 		name  string
@@ -39,9 +43,13 @@ func TestTutorialsRunAsTheyStand(t *testing.T) {
 		{"keys-and-erasure", []string{"demo-bank-record has version 2", "have a new one made", "0 are left", "demo-bank-record version 2", "the same bytes", "rule R14",
 			`"watermark":"wm-`, `"phone":"13800138000"`, "case_open", `"result":"held"`, `"result":"retained"`, "not_found", "✓ the receipt is proved by the given key",
 			"blob/sha256/", `"sealed":1`, `"recorded":1`, `"recorded":0`}},
+		{"trail-evidence", []string{"✓ these entries and no others", "opened 3 times through this service", "handler-chen, as the service says", "the policy bundle named was the active one",
+			"does not fit its size or checksum", "was changed after it was signed", "exit code 4", "are those of the kept checkpoint", "✓ consistent with the earlier checkpoint",
+			"query_unknown_key", "access.denied", "✓ the signed root over", "sees 0 of", "afterwards 1\n", "closed", `"log_name"`,
+			"a webhook's URL is https", "0 differ", "0 without entry", "the search index is what the entries say", "Let go of old entries"}},
 	} {
 		t.Run(page.name, func(t *testing.T) {
-			said := in.typed(t, root, page.name)
+			said := in.typed(t, root, page.name, events)
 			for _, want := range page.shows {
 				if !strings.Contains(said, want) {
 					t.Errorf("the page does not show %q; it shows\n%s", want, said)
@@ -89,9 +97,9 @@ func stock(t *testing.T, in *installation) {
 }
 
 // typed runs the shell blocks of a page as its reader would, in a clone with
-// built commands and with the demo's folder where the page says, and gives
-// everything that was said.
-func (in *installation) typed(t *testing.T, root, page string) string {
+// built commands and with the demo's folder and its stream where the page says,
+// and gives everything that was said.
+func (in *installation) typed(t *testing.T, root, page, events string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "docs", "tutorial", page+".md"))
 	must(t, err)
@@ -105,8 +113,10 @@ func (in *installation) typed(t *testing.T, root, page string) string {
 	}
 	home, clone := t.TempDir(), t.TempDir()
 	must(t, os.Symlink(in.Dir(), filepath.Join(home, "sealtrail-demo")))
-	must(t, os.Symlink(filepath.Join(root, "policy"), filepath.Join(clone, "policy")))
-	must(t, os.Symlink(filepath.Join(root, "tools"), filepath.Join(clone, "tools")))
+	must(t, os.Symlink(events, filepath.Join(home, "sealtrail-events.jsonl")))
+	for _, name := range []string{"policy", "tools", "internal", "README.md"} {
+		must(t, os.Symlink(filepath.Join(root, name), filepath.Join(clone, name)))
+	}
 	must(t, os.Mkdir(filepath.Join(clone, ".cache"), 0o700))
 	must(t, os.Symlink(bin, filepath.Join(clone, ".cache", "bin")))
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
