@@ -77,7 +77,7 @@ func (v *BodyView) Bundle() []byte { return v.decision.bundle }
 // Result returns "allow", "deny" or, where the entry has no decision, nothing.
 func (v *BodyView) Result() []byte { return v.decision.result }
 
-// Rule, Reason and Article return what the decision rests on, empty if there is none, without copying. Article is as spelled in the
+// Rule returns which rule decided, empty if none is named, without copying. [BodyView.Article] is as spelled in the
 // entry, escapes and all.
 func (v *BodyView) Rule() []byte { return v.decision.rule }
 

@@ -152,6 +152,9 @@ func (d *Door) begin(ctx context.Context, c Caller, q question) (*asked, error) 
 	if !complaint.Registry().Has("purpose", q.purpose) {
 		return nil, invalid("/purpose", "unknown_value", members("purpose")...)
 	}
+	if err := d.inForce(ctx); err != nil {
+		return nil, err
+	}
 	alias, err := d.cfg.Log.Alias(ctx, c.Person)
 	if err != nil {
 		return nil, logError(err)

@@ -76,6 +76,7 @@ type Door struct {
 	covers    atomic.Pointer[covered]
 	late      late
 	reaper    reaper
+	active    atomic.Pointer[string] // the bundle that the log was seen to name as the active one
 	transfers transfers
 	idem      idempotencyKey
 	register  register

@@ -151,6 +151,7 @@ func (g *gathering) showOpenings(ctx context.Context, b *evidence.Bundle) error 
 		case evidence.Erased:
 			at := g.place(erased)
 			o.Proof = &at
+		case evidence.Disclosed, evidence.Missing: // nothing more to say
 		}
 		b.Openings = append(b.Openings, o)
 		return nil

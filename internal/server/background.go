@@ -100,9 +100,9 @@ type founding struct {
 
 // charter writes, once per change, what the service decides and counts by: the
 // policy bundle, the calendar, the limits, the definitions, the adopted norm.
-// It waits until the log can be published and then ends.
+// It waits until this year's log is open and then ends; signing may come later.
 func (s *Server) charter(ctx context.Context) error {
-	for s.publisher.current() == nil {
+	for s.standing.Err() != nil || s.publisher.ensure(ctx) != nil {
 		select {
 		case <-ctx.Done():
 			return nil

@@ -156,7 +156,7 @@ func (s *Stream) Run(ctx context.Context) error {
 		if err != nil {
 			failures++
 			wait := min(s.cfg.Every<<min(failures-1, 12), s.cfg.MaxPause)
-			pause.Reset(wait/2 + rand.N(wait/2+1))
+			pause.Reset(wait/2 + rand.N(wait/2+1)) //nolint:gosec // chance against thundering herds, not against anybody
 			continue
 		}
 		failures = 0
