@@ -47,6 +47,9 @@ type CommittedHeads struct {
 	File  audit.HeadFile
 }
 
+// maxEvidenceSince is the most sizes that a bundle proves to be prefixes.
+const maxEvidenceSince = 100
+
 // EvidenceRequest asks for the handling trail of one complaint, or for what a
 // search of the log finds, as a file that verifies offline.
 type EvidenceRequest struct {
@@ -77,6 +80,9 @@ const openingField = "findings"
 func (d *Door) Evidence(ctx context.Context, c Caller, r EvidenceRequest) (*Evidence, error) {
 	ctx, cancel := context.WithTimeout(ctx, evidenceDeadline)
 	defer cancel()
+	if len(r.Since) > maxEvidenceSince {
+		return nil, invalid("/since", "too_long")
+	}
 	if d.cfg.Published == nil {
 		return nil, errors.New("making evidence: no published log is configured")
 	}

@@ -171,7 +171,12 @@ func (g *gathering) kept(ctx context.Context, i *gathered) (bool, error) {
 // outcomes gathers what came of the trail's intents: entries of the requests,
 // which name the intents.
 func (g *gathering) outcomes(ctx context.Context, trail []*gathered) error {
-	asked := map[string]bool{}
+	asked, intents := map[string]bool{}, map[string]bool{}
+	for _, i := range trail {
+		if !i.withheld {
+			intents[fmt.Sprintf("e%d", i.entry.ID)] = true
+		}
+	}
 	for _, i := range trail {
 		request := i.entry.Body.Request
 		if i.withheld || i.entry.Body.Stage != audit.StageIntent || request == "" || asked[request] {
@@ -183,7 +188,7 @@ func (g *gathering) outcomes(ctx context.Context, trail []*gathered) error {
 			return logError(err)
 		}
 		for _, e := range entries {
-			if !g.before(e) || !namesOneOf(e.Body, trail) {
+			if !g.before(e) || !namesOneOf(e.Body, intents) {
 				continue
 			}
 			if _, err := g.take(ctx, e, "outcome"); err != nil {
@@ -195,15 +200,13 @@ func (g *gathering) outcomes(ctx context.Context, trail []*gathered) error {
 }
 
 // namesOneOf says whether an outcome names an intent that is shown.
-func namesOneOf(raw []byte, trail []*gathered) bool {
+func namesOneOf(raw []byte, shown map[string]bool) bool {
 	b, err := audit.ParseBody(raw)
 	if err != nil || b.Stage != audit.StageOutcome {
 		return false
 	}
 	intents, _ := b.Facts.List("intents")
-	return slices.ContainsFunc(trail, func(i *gathered) bool {
-		return !i.withheld && slices.Contains(intents, fmt.Sprintf("e%d", i.entry.ID))
-	})
+	return slices.ContainsFunc(intents, func(name string) bool { return shown[name] })
 }
 
 // support gathers what shows that an erasure was approved: of a hit, the erasure

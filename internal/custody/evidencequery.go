@@ -14,7 +14,7 @@ import (
 
 // maxEvidenceHits is the most entries that a query's bundle holds; beyond it the
 // query must be narrowed.
-const maxEvidenceHits = 2000
+var maxEvidenceHits = 2000 // a variable for tests
 
 // queryEvidence gathers what a search of the log finds, with proofs. What it
 // leaves out it cannot prove: that is said in the bundle's own check.
@@ -29,13 +29,13 @@ func (d *Door) queryEvidence(ctx context.Context, c Caller, r EvidenceRequest) (
 	if err != nil {
 		return nil, d.searchError(ctx, s.asked, err)
 	}
-	if found.More {
-		return nil, invalid("/query", "too_long")
-	}
-	body, _ := s.entry(search, audit.Facts{"hits": len(found.Hits), "exported": true})
+	body, _ := s.entry(search, audit.Facts{"hits": len(found.Hits), "exported": !found.More})
 	receipt, err := d.record(ctx, body)
 	if err != nil {
 		return nil, err
+	}
+	if found.More { // an answer too, which is why it comes behind the entry
+		return nil, invalid("/query", "too_long")
 	}
 	veil, err := d.curtain(ctx, c.Person, s.subject.Roles)
 	if err != nil {

@@ -86,3 +86,10 @@ func (d *Door) Owed() int {
 
 // EndInvestigations ends those whose time is over, as Run does each minute.
 func (d *Door) EndInvestigations(ctx context.Context) error { return d.endInvestigations(ctx) }
+
+// SetLimits makes the most hits of a bundle and of an export n until the test ends. Not for parallel tests.
+func SetLimits(t interface{ Cleanup(func()) }, n int) {
+	hits, lines := maxEvidenceHits, exportLimit
+	maxEvidenceHits, exportLimit = n, n
+	t.Cleanup(func() { maxEvidenceHits, exportLimit = hits, lines })
+}

@@ -395,7 +395,7 @@ func decodeLogCursor(s string) (c logCursor, err error) {
 }
 
 // exportLimit is the most entries of one export: some 60 MB.
-const exportLimit = 50_000
+var exportLimit = 50_000 // a variable for tests
 
 // LogExport is exactly what a search shows, at one size of the log.
 type LogExport struct {
@@ -440,9 +440,16 @@ func (d *Door) ExportLog(ctx context.Context, c Caller, r LogSearch, size uint64
 	if size > 0 {
 		s.pinned.Size, s.query.Before.Index = size, size
 	}
-	lines, err := d.everyHit(ctx, s)
+	lines, more, err := d.everyHit(ctx, s)
 	if err != nil {
 		return nil, nil, err
+	}
+	if more { // that there are so many is an answer too
+		body, _ := s.entry(r, audit.Facts{"hits": len(lines), "exported": false})
+		if _, err := d.record(ctx, body); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, invalid("/q", "query_too_large")
 	}
 	raw, err := encode(lines)
 	if err != nil {
@@ -462,26 +469,28 @@ func (d *Door) ExportLog(ctx context.Context, c Caller, r LogSearch, size uint64
 		Root: hex.EncodeToString(root[:]), Count: len(lines), SHA256: hex.EncodeToString(sum[:]), Audit: receiptRef(receipt)}, nil
 }
 
-func (d *Door) everyHit(ctx context.Context, s *logAsked) ([]LogEntry, error) {
-	s.query.Limit = 2000
-	lines := []LogEntry{}
+// everyHit is all that a search finds; more says that there is more than an
+// export holds.
+func (d *Door) everyHit(ctx context.Context, s *logAsked) (lines []LogEntry, more bool, err error) {
+	s.query.Limit = min(2000, exportLimit)
+	lines = []LogEntry{}
 	for {
 		found, err := d.cfg.Log.Search(ctx, s.query)
 		if err != nil {
-			return nil, d.searchError(ctx, s.asked, err)
+			return nil, false, d.searchError(ctx, s.asked, err)
 		}
 		for i := range found.Hits {
 			line, err := d.logEntry(ctx, s.asked, &found.Hits[i])
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			lines = append(lines, line)
 		}
 		if !found.More {
-			return lines, nil
+			return lines, false, nil
 		}
 		if len(lines) >= exportLimit {
-			return nil, invalid("/q", "query_too_large")
+			return lines, true, nil
 		}
 		s.query.Before = found.Next
 	}
