@@ -58,6 +58,20 @@ func TestALeaseThatIsNotRenewedGoesToAnother(t *testing.T) {
 	}
 }
 
+// Who is locked out again leaves no lease behind that keeps the log from being published.
+func TestALeaseLastsAMinuteAtMost(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if _, err := e.pool.Exec(t.Context(), "select audit.lead($1, $2, 'thief', 2147483647)", shard.Institution, shard.Year); err != nil {
+		t.Fatal(err)
+	}
+	var long bool
+	err := e.pool.QueryRow(t.Context(), "select until > clock_timestamp() + interval '1 minute' from audit.publisher where holder = 'thief'").Scan(&long)
+	if err != nil || long {
+		t.Errorf("longer than a minute: %v, %v", long, err)
+	}
+}
+
 func TestSelfCheckFlagsWhatWouldLoseEntriesOnFailover(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
