@@ -46,10 +46,11 @@ type Witness interface {
 
 // Config configures a Publisher.
 type Config struct {
-	Source           Source           // required
-	Store            Store            // the log's own folder; required
-	Signer           CheckpointSigner // its Name must be the log's origin; required
-	Lead             Leader           // nil: this process always publishes
+	Source           Source                                      // required
+	Store            Store                                       // the log's own folder; required
+	Signer           CheckpointSigner                            // its Name must be the log's origin; required
+	Lead             Leader                                      // nil: this process always publishes
+	Second           func(context.Context) (SecondSigner, error) // asked until it gives the second signer; nil = no second signature
 	Witnesses        []Witness
 	RequireWitnesses int           // fewer cosignatures than this: the checkpoint is not published. 0 = witnesses never block
 	Interval         time.Duration // 0 = DefaultInterval
@@ -102,8 +103,9 @@ type Publisher struct {
 	edge     *edge      // nil: to be loaded from the store
 	compared bool       // the database has been compared with everything that was signed
 	watch    watched    // of the witnesses
-	stale    []string   // partial tiles that the last round made superfluous
-	shown    []byte     // what this process last wrote as `checkpoint`
+	second   secondState
+	stale    []string // partial tiles that the last round made superfluous
+	shown    []byte   // what this process last wrote as `checkpoint`
 
 	mu        sync.Mutex
 	status    Status

@@ -155,6 +155,9 @@ func (p *Publisher) sameSize(ctx context.Context, head pglog.Head, last audit.Ch
 	if head.Size > 0 && head.Root != last.Root {
 		return p.fork(ctx, audit.Checkpoint{Origin: p.shard.Origin, Size: head.Size, Root: head.Root})
 	}
+	if err := p.refreshSecond(ctx, last); err != nil {
+		return err
+	}
 	return p.refresh(ctx, last)
 }
 
@@ -205,6 +208,9 @@ func (p *Publisher) record(ctx context.Context, r *round) error {
 
 func (p *Publisher) cosign(ctx context.Context, r *round) (err error) {
 	r.cosigned, r.witnesses, err = p.witness(ctx, r.signed, r.next, witnessProof{from: r.last.Size, proof: r.proof})
+	if err == nil {
+		r.cosigned = p.withSecond(ctx, r.cosigned, r.next) // PostgreSQL and the witnesses have the note without it
+	}
 	return err
 }
 

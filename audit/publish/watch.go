@@ -3,6 +3,8 @@ package publish
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -256,7 +258,7 @@ func (p *Publisher) refresh(ctx context.Context, last audit.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	lines, cosigned, n := p.askAll(ctx, cosignRequest{signed: withoutLines(raw, p.shard.Origin), c: last}, skip)
+	lines, cosigned, n := p.askAll(ctx, cosignRequest{signed: p.withoutLines(raw), c: last}, skip)
 	if n == 0 {
 		return nil
 	}
@@ -267,6 +269,7 @@ func (p *Publisher) refresh(ctx context.Context, last audit.Checkpoint) error {
 	if err != nil {
 		return err
 	}
+	merged = p.withSecond(ctx, merged, last)
 	if err := p.overtaken(ctx, last); err != nil {
 		return err
 	}
@@ -291,27 +294,33 @@ func (p *Publisher) cosigners(cosigned []bool) (names []string) {
 	return names
 }
 
-// withoutLines is the note with the log's own signature lines alone: what a witness is asked to cosign.
-func withoutLines(note []byte, origin string) []byte {
-	return keepLines(note, func(name string) bool { return name == origin })
+// withoutLines is the note with the log's own signature lines alone, without the second one: what a witness is asked to cosign.
+func (p *Publisher) withoutLines(note []byte) []byte {
+	return keepLines(note, func(name string, id uint32) bool {
+		return name == p.shard.Origin && (p.second.verifier == nil || id != p.second.verifier.KeyHash())
+	})
 }
 
 // mergeLines puts new cosignature lines in the place of older ones of the same witnesses.
 func mergeLines(note, fresh []byte, names []string) ([]byte, error) {
-	out := append(keepLines(note, func(name string) bool { return !slices.Contains(names, name) }), fresh...)
+	out := append(keepLines(note, func(name string, _ uint32) bool { return !slices.Contains(names, name) }), fresh...)
 	if _, err := audit.SplitNote(out); err != nil {
 		return nil, fmt.Errorf("adding cosignatures: %w", err)
 	}
 	return out, nil
 }
 
-// keepLines keeps the signature lines whose names are wanted.
-func keepLines(note []byte, want func(name string) bool) []byte {
+// keepLines keeps the signature lines that are wanted, by name and key id; of a line that is none the key id is 0.
+func keepLines(note []byte, want func(name string, id uint32) bool) []byte {
 	text, sigs, _ := strings.Cut(string(note), "\n\n")
 	out := text + "\n\n"
 	for line := range strings.Lines(sigs) {
-		name, _, _ := strings.Cut(strings.TrimPrefix(line, "\u2014 "), " ")
-		if want(name) {
+		name, sig, _ := strings.Cut(strings.TrimPrefix(line, "\u2014 "), " ")
+		var id uint32
+		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(sig, "\n")); err == nil && len(raw) >= 4 {
+			id = binary.BigEndian.Uint32(raw)
+		}
+		if want(name, id) {
 			out += line
 		}
 	}

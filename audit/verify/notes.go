@@ -15,6 +15,7 @@ type signed struct {
 	cosigned   int         // how many did
 	unknown    int         // lines by keys that we do not know
 	problem    string      // why the log's own signature does not hold
+	second     *secondLine // nil: no key for it was given
 	witProblem string      // a line that claims a witness's key or name and does not verify
 }
 
@@ -28,7 +29,7 @@ func (k *keys) open(msg []byte) (*signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signed{Checkpoint: c, seen: make([]time.Time, len(k.witnesses))}
+	s := &signed{Checkpoint: c, seen: make([]time.Time, len(k.witnesses)), second: k.secondOf(c.Origin)}
 	log := k.log(c.Origin)
 	for _, sig := range n.Sigs {
 		switch {
@@ -38,6 +39,7 @@ func (k *keys) open(msg []byte) (*signed, error) {
 				continue
 			}
 			s.byLog = true
+		case s.second.takes(n.Text, sig):
 		default:
 			s.witness(k.witnesses, n.Text, sig)
 		}
@@ -86,4 +88,6 @@ func (s *signed) seenAt(policy *audit.WitnessPolicy) (time.Time, bool) {
 }
 
 // genuine reports whether the log's key signed the checkpoint and no line of the note is damaged.
-func (s *signed) genuine() bool { return s != nil && s.byLog && s.problem == "" && s.witProblem == "" }
+func (s *signed) genuine() bool {
+	return s != nil && s.byLog && s.problem == "" && s.witProblem == "" && !s.second.damaged()
+}

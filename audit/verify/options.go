@@ -23,6 +23,10 @@ type Options struct {
 	// with # are skipped). The log's origin must be the name of one of them.
 	VerifierKey string
 
+	// SecondKeys holds verifier keys of type ML-DSA-44 in the same form, each named by the origin of a log. The newest checkpoint of
+	// such a log must bear a second signature line by it, and every such line of a checkpoint must verify.
+	SecondKeys []string
+
 	// Pinned holds signed checkpoints that the reader kept from earlier. Those of other logs are left alone, but at least one
 	// must be of this log unless Pinned is empty.
 	Pinned [][]byte
@@ -66,6 +70,7 @@ type Options struct {
 // keys is what Options come to when parsed.
 type keys struct {
 	logs      []note.Verifier
+	second    []*audit.SecondVerifier
 	witnesses []audit.PolicyWitness
 	policy    *audit.WitnessPolicy
 	quorum    int // of the short form; 0 with a policy file
@@ -92,6 +97,13 @@ func (o *Options) parse() (*keys, error) {
 	}
 	if len(k.logs) == 0 {
 		return nil, fmt.Errorf("%w: no verifier key", ErrOptions)
+	}
+	for _, line := range o.SecondKeys {
+		v, err := audit.NewSecondVerifier(strings.TrimSpace(line))
+		if err != nil {
+			return nil, fmt.Errorf("%w: second verifier key: %w", ErrOptions, err)
+		}
+		k.second = append(k.second, v)
 	}
 	if err := o.parseWitnesses(k); err != nil {
 		return nil, err

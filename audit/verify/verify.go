@@ -65,6 +65,7 @@ func (w *walker) start() error {
 	if w.head == nil {
 		return nil
 	}
+	w.closeSecond()
 	w.rep.Origin, w.rep.Size, w.rep.Root = w.head.Origin, w.head.Size, hex.EncodeToString(w.head.Root[:])
 	return w.openSaved()
 }
@@ -87,6 +88,7 @@ func (w *walker) openHead(raw []byte, missing bool) {
 		w.rep.find(StepSignature, Finding{Code: "checkpoint_signature", Path: audit.CheckpointPath, Got: hex.EncodeToString(head.Root[:]),
 			Text: say("%s", "签名不成立:%s", head.problem)})
 	}
+	w.damagedSecond(head, StepSignature, audit.CheckpointPath)
 	w.cosignatures(head, audit.CheckpointPath)
 	w.rep.ok(StepSignature)
 }
@@ -152,6 +154,8 @@ func (w *walker) openOne(raw []byte, step int, label string) error {
 		f.Code, f.Text = "other_log", say("is of log %q, this one is %q", "属于日志 %q,而非本日志 %q", s.Origin, w.head.Origin)
 	case s.problem != "":
 		f.Code, f.Text = "saved_signature", say("%s: it proves nothing", "%s:不能作为证明", s.problem)
+	case s.second.damaged():
+		f.Code, f.Text = "second_signature", say("the second signature (ML-DSA-44) does not verify", "第二签名(ML-DSA-44)不成立")
 	case step == StepWitnesses && (s.witProblem != "" || s.cosigned == 0):
 		f.Code, f.Text = "saved_cosignature", say("bears no cosignature of a given witness", "没有所列见证方的联署")
 	case s.Size > w.head.Size:

@@ -303,6 +303,7 @@ func (w *walker) storedCheckpoint(size uint64) error {
 		w.rep.find(StepCheckpoints, Finding{Code: "checkpoint_malformed", Path: path, Text: say("not a signed checkpoint: %v", "不是有效的已签名检查点:%v", err)})
 		return nil
 	}
+	w.damagedSecond(s, StepCheckpoints, path)
 	w.cosignatures(s, path)
 	if s.problem != "" || s.Origin != w.head.Origin || s.Size != size {
 		w.rep.find(StepCheckpoints, Finding{Code: "checkpoint_signature", Path: path,

@@ -19,6 +19,8 @@ type trailCommand struct {
 	Check trailCheck `cmd:"" help:"Compare entries, leaves, tree and trails in PostgreSQL with what is published, and each complaint with the log."`
 	Key   trailKey   `cmd:"" help:"Print the log's verifier key, for auditors and witnesses to pin."`
 
+	SecondKey trailSecondKey `cmd:"" help:"Make the key of the second signature line (ML-DSA-44) if the file is not there, and print its verifier key."`
+
 	Population trailPopulation `cmd:"" help:"Count which complaints there are, three ways: entries, rows, what source systems sent."`
 
 	Index        trailIndex        `cmd:"" help:"Compare the search index with the entries, or make it anew."`

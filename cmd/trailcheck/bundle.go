@@ -36,8 +36,8 @@ type bundleVerdict struct {
 
 // bundleCommand is "trailcheck verify BUNDLE.zip": an evidence bundle, by what the reader brought and nothing else.
 func bundleCommand(c *console, f *flags, name string, opts verify.Options) exitcode.Code {
-	if len(opts.WitnessCheckpoints) > 0 || opts.MaxAge > 0 || opts.TreeOnly {
-		return c.fail(fmt.Errorf("%w: --witness-checkpoint, --max-age and --tree-only are for logs; give a witness's checkpoint as --pinned", errUsage))
+	if len(opts.WitnessCheckpoints) > 0 || opts.MaxAge > 0 || opts.TreeOnly || len(opts.SecondKeys) > 0 {
+		return c.fail(fmt.Errorf("%w: --witness-checkpoint, --second-key, --max-age and --tree-only are for logs; give a witness's checkpoint as --pinned", errUsage))
 	}
 	file, err := os.Open(name)
 	if err != nil {

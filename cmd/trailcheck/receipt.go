@@ -50,8 +50,8 @@ type judgedItem struct {
 // receiptCommand is "trailcheck verify RECEIPT [DIR]": the receipt by itself, with the given key only, and where the logs are at
 // hand also against them.
 func receiptCommand(ctx context.Context, c *console, f *flags, rest []string, opts verify.Options) exitcode.Code {
-	if len(rest) == 1 && (len(opts.Pinned) > 0 || len(opts.WitnessCheckpoints) > 0 || opts.MaxAge > 0) {
-		return c.fail(fmt.Errorf("%w: saved checkpoints and --max-age are compared with logs: give their folder behind the receipt", errUsage))
+	if len(rest) == 1 && (len(opts.Pinned) > 0 || len(opts.WitnessCheckpoints) > 0 || opts.MaxAge > 0 || len(opts.SecondKeys) > 0) {
+		return c.fail(fmt.Errorf("%w: saved checkpoints, --second-key and --max-age are compared with logs: give their folder behind the receipt", errUsage))
 	}
 	raw, err := os.ReadFile(rest[0])
 	if err != nil {

@@ -111,7 +111,7 @@ func (c *console) fail(err error) exitcode.Code {
 	case errors.Is(err, context.Canceled):
 		return exitcode.Interrupted
 	case errors.Is(err, verify.ErrOptions):
-		c.hint(verify.Text{EN: "check the files of --key (a log's key, not a witness's), --pinned, --witness and --policy", ZH: "请检查 --key(日志的公钥,不是见证方的)、--pinned、--witness 与 --policy 所给的文件"}.In(c.lang))
+		c.hint(verify.Text{EN: "check the files of --key (a log's key, not a witness's), --second-key, --pinned, --witness and --policy", ZH: "请检查 --key(日志的公钥,不是见证方的)、--second-key、--pinned、--witness 与 --policy 所给的文件"}.In(c.lang))
 		return exitcode.Usage
 	case errors.Is(err, errUsage):
 		c.hint(verify.Text{EN: "trailcheck <command> --help shows its flags", ZH: "trailcheck <命令> --help 显示其参数"}.In(c.lang))
@@ -194,12 +194,14 @@ func (l *list) Set(v string) error {
 // against holds the flags that say against what a log is verified. Every verb that reads a log has them.
 type against struct {
 	keys, pinned, witnesses, witnessed list
+	second                             list
 	quorum                             int
 	policy                             string
 }
 
 func (a *against) register(f *flags) {
 	f.Var(&a.keys, "key", "the log's verifier key, or a `file` with such keys, one per line; may be repeated")
+	f.Var(&a.second, "second-key", "the log's second verifier key (ML-DSA-44), or a `file` with such keys: the newest checkpoint must then bear a line by it; may be repeated")
 	f.Var(&a.pinned, "pinned", "`file` with a checkpoint that you kept from earlier; may be repeated")
 	f.Var(&a.witnesses, "witness", "a witness's verifier key, or a `file` with it; may be repeated")
 	f.Var(&a.witnessed, "witness-checkpoint", "`file` with a checkpoint that a witness saved; may be repeated")
@@ -234,6 +236,13 @@ func (a *against) options() (verify.Options, error) {
 		}
 	}
 	o.VerifierKey = strings.Join(keys, "\n")
+	for _, k := range a.second {
+		text, err := keyText(k)
+		if err != nil {
+			return o, err
+		}
+		o.SecondKeys = append(o.SecondKeys, strings.Fields(text)...)
+	}
 	for _, w := range a.witnesses {
 		text, err := keyText(w)
 		if err != nil {

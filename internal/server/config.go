@@ -43,6 +43,7 @@ type Config struct {
 	FileConfig    `embed:""`
 	ReapConfig    `embed:""`
 	WitnessConfig `embed:""`
+	SecondConfig  `embed:""`
 	StampConfig   `embed:""`
 	StreamsConfig `embed:""`
 

@@ -147,7 +147,7 @@ func (p *publishing) publisher(ctx context.Context, shard pglog.Shard, lease *pg
 		return nil, "", err
 	}
 	publisher, err := publish.New(ctx, publish.Config{Source: pglog.NewTree(s.pool, shard), Store: folder, Signer: signer, Lead: lease,
-		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Watch: p.watchOf(shard), Logger: s.log,
+		Witnesses: p.witnesses, RequireWitnesses: s.cfg.MinWitness, Watch: p.watchOf(shard), Second: p.second(shard), Logger: s.log,
 		Alarm: func(ctx context.Context, a publish.Alarm) { p.alarm(ctx, shard, a) }})
 	return publisher, signer.VerifierKey(), err
 }

@@ -102,6 +102,12 @@ func (p *publishing) alarm(ctx context.Context, shard pglog.Shard, a publish.Ala
 		log.InfoContext(ctx, "witnesses are back", slog.Uint64("size", a.Size))
 	case publish.AlarmSplit:
 		log.ErrorContext(ctx, "split view: the log's key signed another history", slog.Uint64("size", a.Size), slog.String("digest", a.SHA256))
+	case publish.AlarmSecond: // no entry: whoever reads the checkpoints sees it
+		log.ErrorContext(ctx, "a checkpoint lacks its second signature", slog.Uint64("size", a.Size), slog.Any("error", a.Err))
+		if p.alarmed != nil {
+			p.alarmed.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", a.Kind)))
+		}
+		return
 	default:
 		log.ErrorContext(ctx, "publishing the log", slog.String("kind", a.Kind), slog.Any("error", a.Err))
 		return
@@ -167,7 +173,7 @@ func (s *Server) observeWitnesses(m metric.Meter) error {
 	if err != nil {
 		return fmt.Errorf("making the witnesses' metrics: %w", err)
 	}
-	if s.publisher.alarmed, err = m.Int64Counter(telemetry.MetricWitnessAlarms, metric.WithUnit("{alarm}"), metric.WithDescription("Alarms about witnesses, by kind.")); err != nil {
+	if s.publisher.alarmed, err = m.Int64Counter(telemetry.MetricWitnessAlarms, metric.WithUnit("{alarm}"), metric.WithDescription("Alarms about witnesses and the second signature, by kind.")); err != nil {
 		return fmt.Errorf("making the witnesses' metrics: %w", err)
 	}
 	_, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
