@@ -75,7 +75,7 @@ func managed(word string) (entity string, ok bool) {
 // themselves.
 func lifecycle(word string) bool {
 	switch word {
-	case "log", "trail", "service", "outage", "node", "witness", "time", "reconciliation", "population", "source", "stream", "backup", "intake":
+	case "log", "trail", "service", "outage", "node", "witness", "time", "reconciliation", "population", "source", "stream", "backup", "intake", "mirror":
 		return true
 	}
 	return false
