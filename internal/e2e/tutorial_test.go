@@ -45,7 +45,7 @@ func TestTutorialsRunAsTheyStand(t *testing.T) {
 			"blob/sha256/", `"sealed":1`, `"recorded":1`, `"recorded":0`}},
 		{"trail-evidence", []string{"✓ these entries and no others", "opened 3 times through this service", "handler-chen, as the service says", "the policy bundle named was the active one",
 			"does not fit its size or checksum", "was changed after it was signed", "exit code 4", "are those of the kept checkpoint", "✓ consistent with the earlier checkpoint",
-			"query_unknown_key", "access.denied", "✓ the signed root over", "sees 0 of", "afterwards 1\n", "closed", `"log_name"`,
+			"query_unknown_key", "access.denied", "MINE", "✓ the signed root over", "sees 0 of", "afterwards 1\n", "closed", `"log_name"`,
 			"a webhook's URL is https", "0 differ", "0 without entry", "the search index is what the entries say", "Let go of old entries"}},
 	} {
 		t.Run(page.name, func(t *testing.T) {
