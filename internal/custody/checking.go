@@ -155,8 +155,9 @@ func (a *asked) checked(q Check, known bool) Checked {
 	return out
 }
 
-// dryBody is the entry of one question: with the true decision, and of a record
-// that the caller may not know of without its id in clear.
+// dryBody is the entry of one question, with the true decision. It stands in no
+// record's trail, which is for what was done: nobody can bury that under
+// questions. Of which record it speaks is committed to.
 func (a *asked) dryBody(known bool) audit.Body {
 	facts := audit.Facts{"action": a.action, "dry_run": true}
 	b := a.body(audit.StageEvent, "access.checked", facts)
@@ -164,9 +165,9 @@ func (a *asked) dryBody(known bool) audit.Body {
 	if !a.possible(known) {
 		b.Decision = decisionRef(a.decision, audit.ResultDeny)
 	}
-	if a.row == nil && a.id != "" {
-		b.Subject = "query:" + a.caller.Request
-		facts["unknown_record"] = true
+	if a.id != "" {
+		facts["unknown_record"] = a.row == nil
+		b.Subject, b.Revision = "query:"+a.caller.Request, 0
 		b.Commit = map[string]string{"id": audit.Commit("id", audit.NewNonce(), []byte(a.id))}
 	}
 	return b

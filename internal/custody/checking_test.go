@@ -71,3 +71,24 @@ func TestDryCheckRefusesBadQuestions(t *testing.T) {
 		}
 	}
 }
+
+// However many questions somebody asks about a record, its trail holds what was
+// done on it.
+func TestDryChecksStayOutOfTheTrail(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	created := h.file(1)
+	length := func() int {
+		t.Helper()
+		trail, err := h.Trail(t.Context(), h.as("aud"), created.ID, "audit")
+		must(t, err)
+		return len(trail.Items)
+	}
+	before := length()
+	questions := slices.Repeat([]custody.Check{{Action: "read", Complaint: created.ID}}, custody.MaxChecks)
+	_, err := h.CheckDecisions(t.Context(), h.as("han"), "handle", questions)
+	must(t, err)
+	if after := length(); after != before+1 { // the trail that was read before
+		t.Errorf("the trail grew from %d to %d", before, after)
+	}
+}

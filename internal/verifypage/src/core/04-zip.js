@@ -134,7 +134,7 @@ class Inflater {
       const n = s === 16 ? 3 + this.take(2) : s === 17 ? 3 + this.take(3) : 11 + this.take(7);
       for (let i = 0; i < n; i++) all.push(value);
     }
-    if (all.length !== literals + distances || literals > 286 || all[256] === 0) this.bad();
+    if (all.length !== literals + distances || literals > 286 || distances > 30 || all[256] === 0) this.bad();
     return { literals: huffman(all.slice(0, literals)) || this.bad(), distances: huffman(all.slice(literals)) || this.bad() };
   }
 

@@ -12,8 +12,8 @@ async function checkEntries(b, report) {
   }
   const ids = new Set(b.items.filter((i) => i.entry && (i.part === "trail" || i.part === "hit")).map((i) => "e" + i.entry.id));
   for (const i of b.items) if (i.entry && !fitsPart(b, i, ids)) report.find(ENTRIES, "part", { ...where(i), path: entryPath(i), want: i.part });
+  let last = ""; // from one year's log to the next too: what year a log is of nothing else shows
   b.logs.forEach((log) => {
-    let last = "";
     for (const i of b.items.filter((x) => x.log === log.number && x.entry)) {
       if (i.entry.seqAt < last) report.find(ENTRIES, "time_order", { ...where(i), path: entryPath(i), want: last, got: i.entry.seqAt });
       last = i.entry.seqAt;
