@@ -174,6 +174,10 @@ func TestDamagedSecondLineIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	witness := newWitness(t, t.TempDir(), e.signer.vkey) // one that gets the line all the same cosigns: it fits its limits
+	if _, err := witness.client(t).Cosign(t.Context(), raw, 0, nil); err != nil || len(raw) > 4000 {
+		t.Errorf("a note of %d bytes: %v", len(raw), err)
+	}
 	at := bytes.LastIndexByte(raw, ' ') + 2000
 	if raw[at]++; !strings.ContainsRune("bcdefghijklmnopqrstuvwxyzBCDEFGHIJKLMNOPQRSTUVWXYZ123456789", rune(raw[at])) {
 		raw[at] = 'a'

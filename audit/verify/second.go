@@ -67,7 +67,7 @@ func (w *walker) closeSecond() {
 	case l.made.IsZero() && !l.bad:
 		w.rep.find(StepSignature, Finding{Code: "second_signature", Path: audit.CheckpointPath,
 			Text: say("no second signature (ML-DSA-44) by the given key", "没有所给公钥的第二签名(ML-DSA-44)")})
-	case !l.bad:
+	case !l.bad && w.rep.Steps[StepSignature-1].Status != Failed: // of a damaged file, a stored one takes its place
 		w.rep.note(StepSignature, say("the second signature (ML-DSA-44) verifies; made, as it says, at %s", "第二签名(ML-DSA-44)成立;其自述时间 %s", l.made.Format(stamp)))
 	}
 }
