@@ -233,7 +233,7 @@ func (in *installation) otherLogs(ctx context.Context, b *bench) (list []contest
 		args []string
 	}{
 		{trillianName, []string{"-log", "trillian", "-dsn", dsn, "-schema", schema}},
-		{tesseraName, []string{"-log", "tessera", "-dir", filepath.Join(b.dir, "tessera")}},
+		{tesseraName, []string{"-log", "tessera", "-dir", filepath.Join(b.dir, "tessera-log")}},
 	} {
 		p, err := startPeer(ctx, program, c.args)
 		if err != nil {
