@@ -106,6 +106,7 @@ func (d *Door) Evidence(ctx context.Context, c Caller, r EvidenceRequest) (*Evid
 	// 3 open, if asked for: a decision and an intent of its own
 	notes, last, err := d.notes(ctx, a, r, receipt)
 	if err != nil {
+		d.outcome(ctx, a, []pglog.Receipt{receipt}, nil, "cancelled")
 		return nil, err
 	}
 	// 4 gather what was published
